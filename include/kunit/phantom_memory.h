@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Phantom memory: hotplugged memory for KUnit tests of memory hotplug.
+ *
+ * Phantom memory is added to the system like any hotplugged memory, at a
+ * physical range with nothing behind it. It has a memmap, zones, memory blocks
+ * and a place in the resource tree, all of them real; it has no contents.
+ * Whatever is done to it must therefore stay within the memmap, and the page
+ * allocator must never hand it out:
+ *
+ * - onlining leaves every page PageOffline(), with a reference count of
+ *   PHANTOM_PAGE_COUNT, as if the test were the driver that owns the pages;
+ * - before the first page goes to the buddy, the watermarks of its zone are
+ *   raised above the size of the zone, so that every allocation passes it over;
+ *   this takes a zone without other memory;
+ * - when phantom memory goes offline at the end of a test case, every page has
+ *   to be where the test put it.
+ *
+ * Everything is undone when the test case ends, whether it succeeded or not.
+ */
+#ifndef _KUNIT_PHANTOM_MEMORY_H
+#define _KUNIT_PHANTOM_MEMORY_H
+
+#include <linux/memory_hotplug.h>
+#include <linux/mmzone.h>
+#include <linux/types.h>
+
+struct kunit;
+struct memory_block;
+
+/* The reference count that a PageOffline() page has, see there. */
+#define PHANTOM_PAGE_COUNT	1
+
+/**
+ * struct phantom_memory - hotplugged memory that consists of a memmap only
+ * @test: the test case that uses the memory
+ * @start: physical start address, in bytes
+ * @size: size in bytes, a multiple of memory_block_size_bytes()
+ * @nid: the node that the memory was added to
+ * @zone: the zone of the online part, NULL while everything is offline
+ * @start_pfn: the first pfn of the online part
+ * @nr_pages: the number of pages in the online part
+ * @block: the memory block, if the online part is one that the driver core
+ *	onlined; otherwise NULL
+ * @watermark: the watermarks of @zone before they were raised, in pages
+ * @guarded: whether the watermarks of @zone are raised
+ */
+struct phantom_memory {
+	struct kunit *test;
+	u64 start;
+	u64 size;
+	int nid;
+
+	struct zone *zone;
+	unsigned long start_pfn;
+	unsigned long nr_pages;
+	struct memory_block *block;
+
+	unsigned long watermark[NR_WMARK];
+	bool guarded;
+};
+
+/**
+ * phantom_end_pfn() - the end of the online part of phantom memory
+ * @ph: the phantom memory
+ *
+ * Return: one past the last pfn.
+ */
+static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
+{
+	return ph->start_pfn + ph->nr_pages;
+}
+
+u64 phantom_find_range(struct kunit *test, u64 size);
+struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size);
+struct phantom_memory *phantom_memory_get(struct kunit *test);
+void phantom_memory_put(void);
+
+void phantom_online(struct phantom_memory *ph, enum mmop online_type);
+int phantom_offline(struct phantom_memory *ph);
+void phantom_block_online(struct phantom_memory *ph, enum mmop online_type);
+int phantom_block_offline(struct phantom_memory *ph);
+int phantom_block_offline_and_remove(struct phantom_memory *ph);
+
+/**
+ * enum phantom_state - what a phantom page is
+ * @PHANTOM_OFFLINE: PageOffline() and held by the test, as after onlining
+ * @PHANTOM_SKIPPABLE: the same, and offlining may skip it
+ * @PHANTOM_FREE: plugged; in the buddy
+ */
+enum phantom_state {
+	PHANTOM_OFFLINE,
+	PHANTOM_SKIPPABLE,
+	PHANTOM_FREE,
+};
+
+void phantom_set(struct phantom_memory *ph, unsigned long pfn,
+		 unsigned long nr_pages, enum phantom_state state);
+void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
+		    unsigned long nr_pages, enum phantom_state state);
+void phantom_expect_isolated(struct phantom_memory *ph,
+			     unsigned long nr_pageblocks);
+unsigned long phantom_nr_free(struct phantom_memory *ph);
+void phantom_retake(struct phantom_memory *ph);
+
+/**
+ * struct phantom_snapshot - what memory hotplug has to account for
+ * @zone: the zones of the node that phantom memory is added to, in pages and
+ *	pageblocks. The number of free pages is compared only for zones that
+ *	had no memory, as in others it changes all the time.
+ * @node_present: present pages of the node
+ * @node_spanned: spanned pages of the node
+ * @totalram: totalram_pages()
+ * @nr_memory_blocks: number of memory block devices
+ * @resources: a hash of the tree of physical memory resources
+ */
+struct phantom_snapshot {
+	struct {
+		unsigned long managed;
+		unsigned long present;
+		unsigned long spanned;
+		unsigned long isolated;
+		unsigned long free;
+	} zone[MAX_NR_ZONES];
+	unsigned long node_present;
+	unsigned long node_spanned;
+	unsigned long totalram;
+	unsigned long nr_memory_blocks;
+	u32 resources;
+};
+
+void phantom_snapshot_take(struct phantom_snapshot *snapshot);
+void phantom_snapshot_expect(struct kunit *test,
+			     const struct phantom_snapshot *expected);
+void phantom_snapshot_expect_at_end(struct kunit *test);
+
+#endif /* _KUNIT_PHANTOM_MEMORY_H */

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the suites for PageOfflineSkippable() share: the parameters of their test
+ * cases, and their fixture.
+ */
+#ifndef _MM_TESTS_OFFLINE_SKIPPABLE_H
+#define _MM_TESTS_OFFLINE_SKIPPABLE_H
+
+#include <kunit/phantom_memory.h>
+#include <kunit/test.h>
+#include <linux/page-flags.h>
+#include <linux/page-isolation.h>
+
+/**
+ * struct offline_skippable_param - a variant of a test case
+ * @desc: the variant in words
+ * @online_type: the kind of zone that phantom memory is onlined to
+ * @where: the position of a page in a range, see pfn_at()
+ * @count: the reference count of a page
+ * @mode: the isolation mode
+ */
+struct offline_skippable_param {
+	const char *desc;
+	enum mmop online_type;
+	enum { FIRST, MIDDLE, LAST } where;
+	int count;
+	enum pb_isolate_mode mode;
+};
+
+#define IN_MOVABLE_ZONE(variant, ...)						\
+	{ .desc = "ZONE_MOVABLE" variant, .online_type = MMOP_ONLINE_MOVABLE,	\
+	  ##__VA_ARGS__ }
+#define IN_KERNEL_ZONE(variant, ...)						\
+	{ .desc = "kernel zone" variant, .online_type = MMOP_ONLINE_KERNEL,	\
+	  ##__VA_ARGS__ }
+
+static const struct offline_skippable_param zone_params[] = {
+	IN_MOVABLE_ZONE(""),
+	IN_KERNEL_ZONE(""),
+};
+
+__maybe_unused KUNIT_ARRAY_PARAM_DESC(zone, zone_params, desc);
+
+static const struct offline_skippable_param position_params[] = {
+	IN_MOVABLE_ZONE(", first page", .where = FIRST),
+	IN_KERNEL_ZONE(", first page", .where = FIRST),
+	IN_MOVABLE_ZONE(", a middle page", .where = MIDDLE),
+	IN_KERNEL_ZONE(", a middle page", .where = MIDDLE),
+	IN_MOVABLE_ZONE(", last page", .where = LAST),
+	IN_KERNEL_ZONE(", last page", .where = LAST),
+};
+
+__maybe_unused KUNIT_ARRAY_PARAM_DESC(position, position_params, desc);
+
+static const struct offline_skippable_param count_params[] = {
+	IN_MOVABLE_ZONE(", count 0", .count = 0),
+	IN_KERNEL_ZONE(", count 0", .count = 0),
+	IN_MOVABLE_ZONE(", count 1", .count = 1),
+	IN_KERNEL_ZONE(", count 1", .count = 1),
+	IN_MOVABLE_ZONE(", count 2", .count = 2),
+	IN_KERNEL_ZONE(", count 2", .count = 2),
+};
+
+__maybe_unused KUNIT_ARRAY_PARAM_DESC(count, count_params, desc);
+
+/* The page that @param is about. */
+static inline unsigned long pfn_at(const struct phantom_memory *ph,
+				   const struct offline_skippable_param *param)
+{
+	switch (param->where) {
+	case FIRST:
+		return ph->start_pfn;
+	case MIDDLE:
+		return ph->start_pfn + ph->nr_pages / 2 + 1;
+	default:
+		return phantom_end_pfn(ph) - 1;
+	}
+}
+
+/* Online phantom memory in the zone of this variant, all of it @state. */
+static inline struct phantom_memory *
+phantom_online_as(struct kunit *test, enum phantom_state state)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_memory_get(test);
+
+	phantom_online(ph, param->online_type);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, state);
+	return ph;
+}
+
+/* The same, and isolate it for offlining; that takes the skippable flag. */
+static inline struct phantom_memory *phantom_isolate(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			start_isolate_page_range(ph->start_pfn,
+						 phantom_end_pfn(ph),
+						 PB_ISOLATE_MODE_MEM_OFFLINE));
+	return ph;
+}
+
+/*
+ * Let somebody else use a PageOffline() page, who uses the bit of
+ * PG_offline_skippable for something else.
+ */
+static inline struct page *lend_page(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	__ClearPageOffline(page);
+	__set_bit(PG_owner_2, &page->flags.f);
+	return page;
+}
+
+/* The page is ours again. */
+static inline void take_page_back(struct page *page)
+{
+	__clear_bit(PG_owner_2, &page->flags.f);
+	__SetPageOffline(page);
+}
+
+static inline int offline_skippable_init(struct kunit *test)
+{
+	phantom_memory_get(test);
+	phantom_snapshot_expect_at_end(test);
+	return 0;
+}
+
+static inline void offline_skippable_suite_exit(struct kunit_suite *suite)
+{
+	phantom_memory_put();
+}
+
+#endif /* _MM_TESTS_OFFLINE_SKIPPABLE_H */

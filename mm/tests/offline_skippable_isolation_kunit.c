@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for PageOfflineSkippable() itself, and for how the isolation of
+ * pageblocks treats skippable pages (mm/page_isolation.c).
+ */
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/page_ref.h>
+
+#include "../page_alloc.h"
+#include "offline_skippable.h"
+
+#define OFFLINE	PB_ISOLATE_MODE_MEM_OFFLINE
+
+/*
+ * The flag
+ */
+
+static void flag_is_a_single_bit(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
+	struct page *page = pfn_to_page(ph->start_pfn + 1);
+	const struct page before = *page;
+
+	__SetPageOfflineSkippable(page);
+	KUNIT_EXPECT_TRUE(test, PageOfflineSkippable(page));
+	KUNIT_EXPECT_EQ(test, before.flags.f | BIT(PG_owner_2), page->flags.f);
+	KUNIT_EXPECT_EQ(test, before.page_type, page->page_type);
+	phantom_expect(ph, page_to_pfn(page), 1, PHANTOM_SKIPPABLE);
+	phantom_expect(ph, page_to_pfn(page) - 1, 1, PHANTOM_OFFLINE);
+	phantom_expect(ph, page_to_pfn(page) + 1, 1, PHANTOM_OFFLINE);
+
+	__ClearPageOfflineSkippable(page);
+	KUNIT_EXPECT_FALSE(test, PageOfflineSkippable(page));
+	KUNIT_EXPECT_MEMEQ(test, &before, page, sizeof(before));
+}
+
+#ifdef CONFIG_CONTIG_ALLOC
+/* Allocate the first pageblock, all of which is free, and look for the flag. */
+static void alloc_without_flag(struct kunit *test, struct phantom_memory *ph)
+{
+	unsigned long pfn;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			alloc_contig_range(ph->start_pfn,
+					   ph->start_pfn + pageblock_nr_pages,
+					   ACR_FLAGS_NONE, GFP_KERNEL));
+	for (pfn = ph->start_pfn; pfn < ph->start_pfn + pageblock_nr_pages; pfn++) {
+		if (!test_bit(PG_owner_2, &pfn_to_page(pfn)->flags.f))
+			continue;
+		KUNIT_FAIL(test, "page %lu still has the bit of the flag",
+			   pfn - ph->start_pfn);
+		break;
+	}
+}
+
+/*
+ * Give back pages in both ways that drivers do it: pages that were kept offline
+ * since onlining, and pages that were allocated. In the latter case, the driver
+ * even forgets to clear the flag.
+ */
+static void flag_leaves_no_trace_on_allocated_pages(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const unsigned long start_pfn = ph->start_pfn;
+	unsigned long pfn;
+
+	if (want_init_on_alloc(0))
+		kunit_skip(test, "init_on_alloc writes to allocated pages");
+
+	phantom_set(ph, start_pfn, pageblock_nr_pages, PHANTOM_FREE);
+	phantom_expect(ph, start_pfn, pageblock_nr_pages, PHANTOM_FREE);
+	alloc_without_flag(test, ph);
+
+	for (pfn = start_pfn; pfn < start_pfn + pageblock_nr_pages; pfn++) {
+		__SetPageOffline(pfn_to_page(pfn));
+		__SetPageOfflineSkippable(pfn_to_page(pfn));
+	}
+	free_contig_range(start_pfn, pageblock_nr_pages);
+	drain_all_pages(ph->zone);
+	phantom_expect(ph, start_pfn, pageblock_nr_pages, PHANTOM_FREE);
+	alloc_without_flag(test, ph);
+	free_contig_range(start_pfn, pageblock_nr_pages);
+}
+#else
+static void flag_leaves_no_trace_on_allocated_pages(struct kunit *test)
+{
+	kunit_skip(test, "CONFIG_CONTIG_ALLOC is not set");
+}
+#endif
+
+static struct kunit_case offline_skippable_flag_cases[] = {
+	KUNIT_CASE_PARAM(flag_is_a_single_bit, zone_gen_params),
+	KUNIT_CASE_PARAM(flag_leaves_no_trace_on_allocated_pages, zone_gen_params),
+	{}
+};
+
+static struct kunit_suite offline_skippable_flag_suite = {
+	.name = "offline_skippable_flag",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = offline_skippable_flag_cases,
+};
+
+/*
+ * Isolating pageblocks
+ */
+
+static int isolate(struct phantom_memory *ph, enum pb_isolate_mode mode)
+{
+	return start_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph), mode);
+}
+
+static void undo_isolate(struct phantom_memory *ph)
+{
+	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
+}
+
+static bool is_unmovable(struct phantom_memory *ph, struct page *page,
+			 enum pb_isolate_mode mode)
+{
+	unsigned long step = 1;
+
+	return page_is_unmovable(ph->zone, page, mode, &step);
+}
+
+static void isolates_skippable_pages(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+
+	KUNIT_EXPECT_EQ(test, 0, isolate(ph, OFFLINE));
+	phantom_expect_isolated(ph, ph->nr_pages / pageblock_nr_pages);
+	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+
+	undo_isolate(ph);
+	phantom_expect_isolated(ph, 0);
+	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+}
+
+static void isolates_skippable_pages_among_free_pages(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	/* Three quarters of the range, not aligned to pageblocks. */
+	const unsigned long free_pfn = ph->start_pfn + ph->nr_pages / 8;
+	const unsigned long nr_free = ph->nr_pages / 4 * 3;
+	struct phantom_snapshot before, isolated;
+
+	phantom_set(ph, free_pfn, nr_free, PHANTOM_FREE);
+	phantom_snapshot_take(&before);
+
+	KUNIT_EXPECT_EQ(test, 0, isolate(ph, OFFLINE));
+	phantom_expect_isolated(ph, ph->nr_pages / pageblock_nr_pages);
+	/* Free pages that are isolated do not count as free. */
+	phantom_snapshot_take(&isolated);
+	KUNIT_EXPECT_EQ(test, isolated.zone[zone_idx(ph->zone)].free, 0);
+	KUNIT_EXPECT_EQ(test, phantom_nr_free(ph), nr_free);
+
+	undo_isolate(ph);
+	phantom_expect_isolated(ph, 0);
+	phantom_snapshot_expect(test, &before);
+	KUNIT_EXPECT_EQ(test, before.zone[zone_idx(ph->zone)].free, nr_free);
+	phantom_expect(ph, ph->start_pfn, ph->nr_pages / 8, PHANTOM_SKIPPABLE);
+	phantom_expect(ph, free_pfn, nr_free, PHANTOM_FREE);
+	phantom_expect(ph, free_pfn + nr_free, ph->nr_pages / 8, PHANTOM_SKIPPABLE);
+}
+
+/*
+ * In ZONE_MOVABLE, isolation takes every page for movable that is not reserved:
+ * there, it is for scan_movable_pages() to refuse the page.
+ */
+static void refuses_nonskippable_page_unless_zone_is_movable(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const bool movable = param->online_type == MMOP_ONLINE_MOVABLE;
+	struct phantom_snapshot before;
+
+	phantom_set(ph, ph->start_pfn + 1, pageblock_nr_pages - 2, PHANTOM_FREE);
+	phantom_set(ph, pfn_at(ph, param), 1, PHANTOM_OFFLINE);
+	phantom_snapshot_take(&before);
+
+	KUNIT_EXPECT_EQ(test, movable ? 0 : -EBUSY, isolate(ph, OFFLINE));
+	if (movable)
+		undo_isolate(ph);
+	phantom_expect_isolated(ph, 0);
+	phantom_expect(ph, pfn_at(ph, param), 1, PHANTOM_OFFLINE);
+	phantom_expect(ph, ph->start_pfn + 1, pageblock_nr_pages - 2, PHANTOM_FREE);
+	phantom_snapshot_expect(test, &before);
+}
+
+static const struct offline_skippable_param unmovable_params[] = {
+	IN_KERNEL_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
+	IN_KERNEL_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
+};
+
+KUNIT_ARRAY_PARAM_DESC(unmovable, unmovable_params, desc);
+
+static void refuses_skippable_pages_in_other_modes(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+
+	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, param->mode));
+	phantom_expect_isolated(ph, 0);
+	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+}
+
+static void contiguous_allocation_fails_over_skippable_pages(struct kunit *test)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const unsigned long pfn = ph->start_pfn;
+
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			alloc_contig_range(pfn, pfn + pageblock_nr_pages,
+					   ACR_FLAGS_NONE, GFP_KERNEL));
+	phantom_expect_isolated(ph, 0);
+	phantom_expect(ph, pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+#else
+	kunit_skip(test, "CONFIG_CONTIG_ALLOC is not set");
+#endif
+}
+
+/* The other modes do not matter in ZONE_MOVABLE, see page_is_unmovable(). */
+static const struct offline_skippable_param kernel_count_params[] = {
+	IN_KERNEL_ZONE(", count 0", .count = 0),
+	IN_KERNEL_ZONE(", count 1", .count = 1),
+	IN_KERNEL_ZONE(", count 2", .count = 2),
+};
+
+KUNIT_ARRAY_PARAM_DESC(kernel_count, kernel_count_params, desc);
+
+static void skippable_page_is_movable_for_offlining_only(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	set_page_count(page, param->count);
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, OFFLINE));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
+}
+
+static void nonskippable_page_is_unmovable(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	set_page_count(page, param->count);
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, OFFLINE));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
+}
+
+static const struct offline_skippable_param kernel_zone_params[] = {
+	IN_KERNEL_ZONE(""),
+};
+
+KUNIT_ARRAY_PARAM_DESC(kernel_zone, kernel_zone_params, desc);
+
+static void page_with_movable_ops_is_movable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	SetPageMovableOps(page);
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, OFFLINE));
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
+}
+
+static void isolation_does_not_skip_other_pages_with_the_bit(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = lend_page(ph->start_pfn);
+
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, OFFLINE));
+	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, OFFLINE));
+	phantom_expect_isolated(ph, 0);
+	take_page_back(page);
+}
+
+static struct kunit_case offline_skippable_isolation_cases[] = {
+	KUNIT_CASE_PARAM(isolates_skippable_pages, zone_gen_params),
+	KUNIT_CASE_PARAM(isolates_skippable_pages_among_free_pages,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(refuses_nonskippable_page_unless_zone_is_movable,
+			 position_gen_params),
+	KUNIT_CASE_PARAM(refuses_skippable_pages_in_other_modes,
+			 unmovable_gen_params),
+	KUNIT_CASE_PARAM(contiguous_allocation_fails_over_skippable_pages,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(skippable_page_is_movable_for_offlining_only,
+			 kernel_count_gen_params),
+	KUNIT_CASE_PARAM(nonskippable_page_is_unmovable, kernel_count_gen_params),
+	KUNIT_CASE_PARAM(page_with_movable_ops_is_movable, kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(isolation_does_not_skip_other_pages_with_the_bit,
+			 kernel_zone_gen_params),
+	{}
+};
+
+static struct kunit_suite offline_skippable_isolation_suite = {
+	.name = "offline_skippable_isolation",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = offline_skippable_isolation_cases,
+};
+
+/*
+ * Testing whether isolated pages are all out of use
+ */
+
+static int test_isolated(struct phantom_memory *ph, enum pb_isolate_mode mode)
+{
+	return test_pages_isolated(ph->start_pfn, phantom_end_pfn(ph), mode);
+}
+
+static void accepts_free_and_skippable_pages(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_isolate(test);
+
+	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 2, PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	phantom_set(ph, ph->start_pfn, 1, PHANTOM_FREE);
+	phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+}
+
+static void accepts_skippable_page_with_any_count(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_isolate(test);
+
+	set_page_count(pfn_to_page(ph->start_pfn + 1), param->count);
+	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+}
+
+/* A count of 0 used to be how a driver let offlining skip the page. */
+static void refuses_nonskippable_page_with_any_count(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_isolate(test);
+
+	phantom_set(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
+	set_page_count(pfn_to_page(ph->start_pfn + 1), param->count);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+}
+
+static void refuses_nonskippable_page_anywhere(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_isolate(test);
+
+	phantom_set(ph, pfn_at(ph, param), 1, PHANTOM_OFFLINE);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+}
+
+static const struct offline_skippable_param mode_params[] = {
+	IN_MOVABLE_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
+	IN_KERNEL_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
+	IN_MOVABLE_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
+	IN_KERNEL_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
+};
+
+KUNIT_ARRAY_PARAM_DESC(mode, mode_params, desc);
+
+static void refuses_skippable_page_in_other_modes(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_isolate(test);
+
+	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 1, PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, param->mode));
+	phantom_set(ph, ph->start_pfn, 1, PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, param->mode));
+}
+
+static void accepts_hwpoisoned_page(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_isolate(test);
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	page = lend_page(ph->start_pfn + 1);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+	SetPageHWPoison(page);
+	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, PB_ISOLATE_MODE_OTHER));
+	ClearPageHWPoison(page);
+	take_page_back(page);
+}
+
+static void test_does_not_skip_other_pages_with_the_bit(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_isolate(test);
+	struct page *page = lend_page(ph->start_pfn + 1);
+
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+	take_page_back(page);
+}
+
+static struct kunit_case offline_skippable_test_isolated_cases[] = {
+	KUNIT_CASE_PARAM(accepts_free_and_skippable_pages, zone_gen_params),
+	KUNIT_CASE_PARAM(accepts_skippable_page_with_any_count, count_gen_params),
+	KUNIT_CASE_PARAM(refuses_nonskippable_page_with_any_count,
+			 count_gen_params),
+	KUNIT_CASE_PARAM(refuses_nonskippable_page_anywhere, position_gen_params),
+	KUNIT_CASE_PARAM(refuses_skippable_page_in_other_modes, mode_gen_params),
+	KUNIT_CASE_PARAM(accepts_hwpoisoned_page, zone_gen_params),
+	KUNIT_CASE_PARAM(test_does_not_skip_other_pages_with_the_bit,
+			 zone_gen_params),
+	{}
+};
+
+static struct kunit_suite offline_skippable_test_isolated_suite = {
+	.name = "offline_skippable_test_isolated",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = offline_skippable_test_isolated_cases,
+};
+
+kunit_test_suites(&offline_skippable_flag_suite,
+		  &offline_skippable_isolation_suite,
+		  &offline_skippable_test_isolated_suite);

@@ -1,0 +1,692 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Phantom memory for KUnit tests, see include/kunit/phantom_memory.h.
+ */
+#include <kunit/phantom_memory.h>
+#include <kunit/test-bug.h>
+#include <kunit/test.h>
+#include <linux/gfp.h>
+#include <linux/ioport.h>
+#include <linux/jhash.h>
+#include <linux/memblock.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/page-isolation.h>
+#include <linux/page_ref.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include "../internal.h"
+#include "../page_alloc.h"
+
+/*
+ * Room for layouts of a few pageblocks, aligned such that neither isolation nor
+ * merging of free pages looks beyond it.
+ */
+#define PHANTOM_NR_PAGES							\
+	max(4 * pageblock_nr_pages, 2 * MAX_ORDER_NR_PAGES)
+
+/* Shared by the test cases of a suite, see phantom_memory_get(). */
+static struct phantom_memory *phantom_shared;
+
+/* What phantom_online_page() is about, while onlining. */
+static struct phantom_memory *phantom_onlining;
+
+/* The node that phantom memory is added to. */
+static int phantom_nid(void)
+{
+	return first_memory_node;
+}
+
+static int count_memory_block(struct memory_block *mem, void *arg)
+{
+	unsigned long *nr_memory_blocks = arg;
+
+	(*nr_memory_blocks)++;
+	return 0;
+}
+
+static int hash_resource(struct resource *res, void *arg)
+{
+	u32 *hash = arg;
+
+	*hash = jhash(&res->start, sizeof(res->start), *hash);
+	*hash = jhash(&res->end, sizeof(res->end), *hash);
+	*hash = jhash(&res->flags, sizeof(res->flags), *hash);
+	return 0;
+}
+
+/**
+ * phantom_snapshot_take() - remember the counters of memory hotplug
+ * @snapshot: where to store them
+ *
+ * Context: May sleep.
+ */
+void phantom_snapshot_take(struct phantom_snapshot *snapshot)
+{
+	pg_data_t *pgdat = NODE_DATA(phantom_nid());
+	int i;
+
+	memset(snapshot, 0, sizeof(*snapshot));
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &pgdat->node_zones[i];
+
+		snapshot->zone[i].managed = zone_managed_pages(zone);
+		snapshot->zone[i].present = zone->present_pages;
+		snapshot->zone[i].spanned = zone->spanned_pages;
+		snapshot->zone[i].isolated = zone->nr_isolate_pageblock;
+		snapshot->zone[i].free = zone_page_state_snapshot(zone, NR_FREE_PAGES);
+	}
+	snapshot->node_present = pgdat->node_present_pages;
+	snapshot->node_spanned = pgdat->node_spanned_pages;
+	snapshot->totalram = totalram_pages();
+	for_each_memory_block(&snapshot->nr_memory_blocks, count_memory_block);
+	walk_iomem_res_desc(IORES_DESC_NONE, 0, 0, -1, &snapshot->resources,
+			    hash_resource);
+}
+
+/**
+ * phantom_snapshot_expect() - compare the counters of memory hotplug
+ * @test: the test case, which fails if they differ
+ * @expected: what the counters should be
+ *
+ * Context: May sleep.
+ */
+void phantom_snapshot_expect(struct kunit *test,
+			     const struct phantom_snapshot *expected)
+{
+	pg_data_t *pgdat = NODE_DATA(phantom_nid());
+	struct phantom_snapshot now;
+	int i;
+
+	phantom_snapshot_take(&now);
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		const char *name = pgdat->node_zones[i].name;
+
+		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].managed,
+				    now.zone[i].managed, "zone %s", name);
+		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].present,
+				    now.zone[i].present, "zone %s", name);
+		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].spanned,
+				    now.zone[i].spanned, "zone %s", name);
+		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].isolated,
+				    now.zone[i].isolated, "zone %s", name);
+		if (!expected->zone[i].managed && !now.zone[i].managed)
+			KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].free,
+					    now.zone[i].free, "zone %s", name);
+	}
+	KUNIT_EXPECT_EQ(test, expected->node_present, now.node_present);
+	KUNIT_EXPECT_EQ(test, expected->node_spanned, now.node_spanned);
+	KUNIT_EXPECT_EQ(test, expected->totalram, now.totalram);
+	KUNIT_EXPECT_EQ(test, expected->nr_memory_blocks, now.nr_memory_blocks);
+	KUNIT_EXPECT_EQ(test, expected->resources, now.resources);
+}
+
+static void expect_snapshot_action(void *arg)
+{
+	struct kunit *test = kunit_get_current_test();
+
+	phantom_snapshot_expect(test, arg);
+}
+
+/**
+ * phantom_snapshot_expect_at_end() - compare counters when the test case ends
+ * @test: the test case, which fails if the counters differ from what they are
+ *	now after everything registered from now on got undone
+ *
+ * Context: May sleep.
+ */
+void phantom_snapshot_expect_at_end(struct kunit *test)
+{
+	struct phantom_snapshot *now;
+
+	now = kunit_kmalloc(test, sizeof(*now), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, now);
+	phantom_snapshot_take(now);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action(test, expect_snapshot_action, now));
+}
+
+/* Phantom memory has no contents: skip where the kernel insists on some. */
+static void require_untouched_contents(struct kunit *test)
+{
+	if (page_poisoning_enabled())
+		kunit_skip(test, "page_poison writes to free pages");
+	if (want_init_on_free())
+		kunit_skip(test, "init_on_free writes to free pages");
+}
+
+/**
+ * phantom_find_range() - find a physical range with nothing in it
+ * @test: the test case, which is skipped if there is none
+ * @size: size of the range in bytes
+ *
+ * Context: May sleep.
+ * Return: the physical start address, aligned to memory_block_size_bytes().
+ */
+u64 phantom_find_range(struct kunit *test, u64 size)
+{
+	const struct range range = mhp_get_pluggable_range(true);
+	const u64 align = memory_block_size_bytes();
+	u64 start;
+
+	/*
+	 * Below 4 GiB, platforms have devices that are not always in the
+	 * resource tree, so stay away even though nothing gets accessed.
+	 */
+	start = max3(range.start, PFN_PHYS(max_pfn), (u64)SZ_4G);
+	for (start = ALIGN(start, align);
+	     start <= range.end && range.end - start >= size - 1;
+	     start += align) {
+		if (region_intersects(start, size, 0, IORES_DESC_NONE) ==
+		    REGION_DISJOINT)
+			return start;
+	}
+	kunit_skip(test, "no %llu MiB of free physical address space in %#llx-%#llx",
+		   size / SZ_1M, range.start, range.end);
+}
+
+static int phantom_memory_remove(struct phantom_memory *ph)
+{
+	return ph->size ? remove_memory(ph->start, ph->size) : 0;
+}
+
+static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
+{
+	struct phantom_memory *ph;
+	int ret;
+
+	require_untouched_contents(test);
+
+	ph = kzalloc_obj(*ph);
+	KUNIT_ASSERT_NOT_NULL(test, ph);
+	ph->test = test;
+	ph->nid = phantom_nid();
+	ph->size = size;
+	ph->start = phantom_find_range(test, ph->size);
+
+	ret = __add_memory_driver_managed(ph->nid, ph->start, ph->size,
+					  "System RAM (kunit)", MHP_NONE,
+					  MMOP_OFFLINE);
+	if (ret) {
+		kfree(ph);
+		if (ret == -E2BIG)
+			kunit_skip(test, "memory cannot be added, as with mem=");
+		KUNIT_FAIL_AND_ABORT(test, "adding memory failed: %d", ret);
+	}
+	return ph;
+}
+
+static void phantom_memory_remove_action(void *arg)
+{
+	struct phantom_memory *ph = arg;
+	int ret = phantom_memory_remove(ph);
+
+	KUNIT_EXPECT_EQ_MSG(ph->test, 0, ret, "phantom memory not removed");
+	if (!ret)
+		kfree(ph);
+}
+
+/**
+ * phantom_memory_add() - add phantom memory for a single test case
+ * @test: the test case; the memory is removed when it ends. The test case is
+ *	skipped if the system cannot have phantom memory.
+ * @size: size in bytes, a multiple of memory_block_size_bytes()
+ *
+ * Context: May sleep.
+ * Return: the phantom memory, all of it offline.
+ */
+struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size)
+{
+	struct phantom_memory *ph = __phantom_memory_add(test, size);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test,
+						  phantom_memory_remove_action,
+						  ph));
+	return ph;
+}
+
+/**
+ * phantom_memory_get() - get phantom memory that the test cases share
+ * @test: the test case. It is skipped if the system cannot have phantom memory.
+ *
+ * Adding and removing a memory block takes longer than most test cases, so it
+ * is done once per suite.
+ *
+ * Context: May sleep.
+ * Return: the phantom memory, all of it offline, large enough for the layouts
+ *	that phantom_online() makes room for.
+ */
+struct phantom_memory *phantom_memory_get(struct kunit *test)
+{
+	u64 size = ALIGN(PFN_PHYS(PHANTOM_NR_PAGES), memory_block_size_bytes());
+
+	if (!phantom_shared)
+		phantom_shared = __phantom_memory_add(test, size);
+	phantom_shared->test = test;
+	return phantom_shared;
+}
+
+/**
+ * phantom_memory_put() - remove the phantom memory of phantom_memory_get()
+ *
+ * For the suite_exit() of every suite that uses phantom_memory_get().
+ *
+ * Context: May sleep.
+ */
+void phantom_memory_put(void)
+{
+	if (!phantom_shared)
+		return;
+	if (WARN_ON_ONCE(phantom_memory_remove(phantom_shared)))
+		pr_err("phantom memory of KUnit stays in the system\n");
+	else
+		kfree(phantom_shared);
+	phantom_shared = NULL;
+}
+
+/* Make sure that nobody allocates from the zone of @ph. */
+static void phantom_guard(struct phantom_memory *ph)
+{
+	struct zone *zone = ph->zone;
+	int i;
+
+	if (ph->guarded)
+		return;
+	if (zone_managed_pages(zone))
+		kunit_skip(ph->test, "zone %s has other memory that is needed",
+			   zone->name);
+
+	guard(spinlock_irqsave)(&zone->lock);
+	for (i = 0; i < NR_WMARK; i++) {
+		ph->watermark[i] = zone->_watermark[i];
+		/* Large, and still so after __zone_watermark_ok() quartered it. */
+		zone->_watermark[i] = LONG_MAX / 4;
+	}
+	ph->guarded = true;
+}
+
+static void phantom_unguard(struct phantom_memory *ph)
+{
+	struct zone *zone = ph->zone;
+	int i;
+
+	if (!ph->guarded)
+		return;
+
+	guard(spinlock_irqsave)(&zone->lock);
+	for (i = 0; i < NR_WMARK; i++)
+		zone->_watermark[i] = ph->watermark[i];
+	ph->guarded = false;
+}
+
+/*
+ * The online_page callback for phantom memory: pages stay PageOffline(), as if
+ * they belonged to the test. Other memory is not supposed to be onlined in the
+ * meantime, but would be none of our business.
+ */
+static void phantom_online_page(struct page *page, unsigned int order)
+{
+	const unsigned long pfn = page_to_pfn(page);
+	const struct phantom_memory *ph = phantom_onlining;
+
+	if (pfn < ph->start_pfn || pfn >= phantom_end_pfn(ph))
+		generic_online_page(page, order);
+}
+
+/* From now on, phantom_online_page() decides about @nr_pages from @start_pfn. */
+static void phantom_going_online(struct phantom_memory *ph,
+				 unsigned long start_pfn, unsigned long nr_pages,
+				 enum mmop online_type)
+{
+	KUNIT_ASSERT_NULL_MSG(ph->test, ph->zone, "already online");
+	if (set_online_page_callback(phantom_online_page))
+		kunit_skip(ph->test, "a driver has set its online_page callback");
+
+	ph->start_pfn = start_pfn;
+	ph->nr_pages = nr_pages;
+	ph->zone = zone_for_pfn_range(online_type, ph->nid, NULL, start_pfn,
+				      nr_pages);
+	phantom_onlining = ph;
+}
+
+static void phantom_offline_action(void *arg);
+
+/* @ph has no online part any more. */
+static void phantom_forget_online(struct phantom_memory *ph)
+{
+	phantom_unguard(ph);
+	if (ph->block)
+		memory_block_put(ph->block);
+	ph->block = NULL;
+	ph->zone = NULL;
+}
+
+/* Onlining ended with @ret: aborts the test case if that is not 0. */
+static void phantom_gone_online(struct phantom_memory *ph, int ret)
+{
+	restore_online_page_callback(phantom_online_page);
+	phantom_onlining = NULL;
+	if (ret)
+		phantom_forget_online(ph);
+	KUNIT_ASSERT_EQ_MSG(ph->test, 0, ret, "onlining failed");
+	KUNIT_ASSERT_EQ(ph->test, 0,
+			kunit_add_action_or_reset(ph->test,
+						  phantom_offline_action, ph));
+}
+
+/**
+ * phantom_online() - online a few pageblocks of phantom memory
+ * @ph: the phantom memory; nothing of it must be online
+ * @online_type: MMOP_ONLINE_MOVABLE or MMOP_ONLINE_KERNEL
+ *
+ * Onlines the last PHANTOM_NR_PAGES pages by way of online_pages(), behind the
+ * back of the memory block device; the part of the memory block before them
+ * stays offline, as it is done for a memmap on memory. Onlining a whole memory
+ * block takes many times longer.
+ *
+ * Aborts the test case on errors. The pages go offline when it ends.
+ *
+ * Context: May sleep.
+ */
+void phantom_online(struct phantom_memory *ph, enum mmop online_type)
+{
+	const unsigned long nr_pages = PHANTOM_NR_PAGES;
+	int ret;
+
+	phantom_going_online(ph, PHYS_PFN(ph->start + ph->size) - nr_pages,
+			     nr_pages, online_type);
+	mem_hotplug_begin();
+	ret = online_pages(ph->start_pfn, nr_pages, ph->zone, NULL);
+	mem_hotplug_done();
+	phantom_gone_online(ph, ret);
+}
+
+/**
+ * phantom_block_online() - online a whole memory block of phantom memory
+ * @ph: the phantom memory; nothing of it must be online
+ * @online_type: MMOP_ONLINE_MOVABLE or MMOP_ONLINE_KERNEL
+ *
+ * Onlines the first memory block through the driver core, as user space does.
+ * Aborts the test case on errors. The memory block goes offline when it ends.
+ *
+ * Context: May sleep.
+ */
+void phantom_block_online(struct phantom_memory *ph, enum mmop online_type)
+{
+	int ret = -ENODEV;
+
+	phantom_going_online(ph, PHYS_PFN(ph->start),
+			     PHYS_PFN(memory_block_size_bytes()), online_type);
+	lock_device_hotplug();
+	ph->block = memory_block_get(phys_to_block_id(ph->start));
+	if (ph->block) {
+		ph->block->online_type = online_type;
+		ret = device_online(&ph->block->dev);
+	}
+	unlock_device_hotplug();
+	phantom_gone_online(ph, ret);
+}
+
+/* Give PageOffline() pages to the buddy, in chunks as large as possible. */
+static void phantom_plug(struct phantom_memory *ph, unsigned long pfn,
+			 unsigned long nr_pages)
+{
+	const unsigned long end_pfn = pfn + nr_pages;
+
+	phantom_guard(ph);
+	while (pfn < end_pfn) {
+		unsigned int order = min_t(unsigned int, MAX_PAGE_ORDER,
+					   __ffs(pfn));
+
+		while (pfn + (1UL << order) > end_pfn)
+			order--;
+		generic_online_page(pfn_to_page(pfn), order);
+		pfn += 1UL << order;
+	}
+}
+
+/**
+ * phantom_set() - change the state of phantom pages
+ * @ph: the phantom memory
+ * @pfn: the first page
+ * @nr_pages: number of pages, none of which may be PHANTOM_FREE
+ * @state: what they become. The test case is skipped if that is PHANTOM_FREE
+ *	and the zone has other memory, which the system cannot do without.
+ *
+ * Context: Any, but for PHANTOM_FREE: may sleep.
+ */
+void phantom_set(struct phantom_memory *ph, unsigned long pfn,
+		 unsigned long nr_pages, enum phantom_state state)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_pages; i++) {
+		if (state == PHANTOM_SKIPPABLE)
+			__SetPageOfflineSkippable(pfn_to_page(pfn + i));
+		else
+			__ClearPageOfflineSkippable(pfn_to_page(pfn + i));
+	}
+	if (state == PHANTOM_FREE)
+		phantom_plug(ph, pfn, nr_pages);
+}
+
+static bool phantom_page_is(const struct page *page, enum phantom_state state)
+{
+	if (state == PHANTOM_FREE)
+		return is_free_buddy_page(page) && !PageOffline(page) &&
+		       !PageOfflineSkippable(page);
+
+	return PageOffline(page) && page_ref_count(page) == PHANTOM_PAGE_COUNT &&
+	       PageOfflineSkippable(page) == (state == PHANTOM_SKIPPABLE);
+}
+
+/**
+ * phantom_expect() - expect a state of phantom pages
+ * @ph: the phantom memory; its test case fails if a page has another state
+ * @pfn: the first page
+ * @nr_pages: number of pages
+ * @state: the expected state; includes the reference count
+ */
+void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
+		    unsigned long nr_pages, enum phantom_state state)
+{
+	static const char * const name[] = {
+		[PHANTOM_OFFLINE] = "offline",
+		[PHANTOM_SKIPPABLE] = "offline and skippable",
+		[PHANTOM_FREE] = "free",
+	};
+	unsigned long i;
+
+	for (i = 0; i < nr_pages; i++) {
+		const struct page *page = pfn_to_page(pfn + i);
+
+		if (phantom_page_is(page, state))
+			continue;
+		KUNIT_FAIL(ph->test,
+			   "page %lu of %lu is not %s: flags %pGp, type %#x, count %d",
+			   i, nr_pages, name[state], &page->flags.f,
+			   page->page_type, page_ref_count(page));
+		break;
+	}
+}
+
+/**
+ * phantom_expect_isolated() - expect that pageblocks are isolated
+ * @ph: the phantom memory; its test case fails if something else is isolated
+ * @nr_pageblocks: the first so many pageblocks are isolated, no others in the
+ *	zone are
+ */
+void phantom_expect_isolated(struct phantom_memory *ph,
+			     unsigned long nr_pageblocks)
+{
+	unsigned long pfn, i = 0;
+
+	KUNIT_EXPECT_EQ(ph->test, nr_pageblocks, ph->zone->nr_isolate_pageblock);
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph);
+	     pfn += pageblock_nr_pages, i++)
+		KUNIT_EXPECT_EQ_MSG(ph->test, i < nr_pageblocks,
+				    is_migrate_isolate_page(pfn_to_page(pfn)),
+				    "pageblock %lu", i);
+}
+
+/**
+ * phantom_nr_free() - count the phantom pages that are in the buddy
+ * @ph: the phantom memory
+ *
+ * Return: number of pages.
+ */
+unsigned long phantom_nr_free(struct phantom_memory *ph)
+{
+	unsigned long pfn = ph->start_pfn, nr_free = 0;
+
+	guard(spinlock_irqsave)(&ph->zone->lock);
+	while (pfn < phantom_end_pfn(ph)) {
+		struct page *page = pfn_to_page(pfn);
+		unsigned long step = 1;
+
+		if (PageBuddy(page)) {
+			step = 1UL << buddy_order(page);
+			nr_free += step;
+		}
+		pfn += step;
+	}
+	return nr_free;
+}
+
+/**
+ * phantom_retake() - own the pages that __offline_isolated_pages() set free
+ * @ph: the phantom memory, all of which was passed to __offline_isolated_pages()
+ *
+ * Takes the place of what offline_pages() does next, and of onlining again: what
+ * was in the buddy is no longer managed, and becomes PageOffline(). The sections
+ * are online again.
+ *
+ * Context: May sleep.
+ */
+void phantom_retake(struct phantom_memory *ph)
+{
+	unsigned long pfn;
+	long nr_pages = 0;
+
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (PageOffline(page) || PageHWPoison(page))
+			continue;
+		set_page_count(page, PHANTOM_PAGE_COUNT);
+		__SetPageOffline(page);
+		nr_pages++;
+	}
+	adjust_managed_page_count(pfn_to_page(ph->start_pfn), -nr_pages);
+	online_mem_sections(ph->start_pfn, phantom_end_pfn(ph));
+}
+
+/*
+ * Prove that nobody was handed out a phantom page, and undo whatever a test case
+ * left behind that prevents offlining.
+ */
+static void phantom_prepare_offline(struct phantom_memory *ph)
+{
+	unsigned long pfn, step;
+
+	/* Pages may have been allocated and freed by the test case. */
+	drain_all_pages(ph->zone);
+
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
+		struct page *page = pfn_to_page(pfn);
+
+		step = 1;
+		if (PageBuddy(page)) {
+			step = 1UL << buddy_order(page);
+			continue;
+		}
+		if (PageHWPoison(page) && !PageOffline(page))
+			__SetPageOffline(page);
+		ClearPageHWPoison(page);
+		if (!PageOffline(page)) {
+			KUNIT_FAIL(ph->test, "pfn %#lx has no memory, but is in use",
+				   pfn);
+			break;
+		}
+		set_page_count(page, PHANTOM_PAGE_COUNT);
+		__SetPageOfflineSkippable(page);
+	}
+	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
+}
+
+/* The online part of @ph went offline, if @ret is 0. */
+static void phantom_gone_offline(struct phantom_memory *ph, int ret)
+{
+	if (ret)
+		return;
+	phantom_forget_online(ph);
+	kunit_remove_action(ph->test, phantom_offline_action, ph);
+}
+
+/**
+ * phantom_offline() - try to offline what phantom_online() onlined
+ * @ph: the phantom memory
+ *
+ * Context: May sleep.
+ * Return: what offline_pages() returns.
+ */
+int phantom_offline(struct phantom_memory *ph)
+{
+	int ret;
+
+	mem_hotplug_begin();
+	ret = offline_pages(ph->start_pfn, ph->nr_pages, ph->zone, NULL);
+	mem_hotplug_done();
+	phantom_gone_offline(ph, ret);
+	return ret;
+}
+
+/**
+ * phantom_block_offline() - try to offline what phantom_block_online() onlined
+ * @ph: the phantom memory
+ *
+ * Context: May sleep.
+ * Return: what device_offline() returns.
+ */
+int phantom_block_offline(struct phantom_memory *ph)
+{
+	int ret;
+
+	lock_device_hotplug();
+	ret = device_offline(&ph->block->dev);
+	unlock_device_hotplug();
+	phantom_gone_offline(ph, ret);
+	return ret;
+}
+
+/**
+ * phantom_block_offline_and_remove() - try to offline and remove phantom memory
+ * @ph: the phantom memory, from phantom_memory_add() and phantom_block_online()
+ *
+ * Context: May sleep.
+ * Return: what offline_and_remove_memory() returns.
+ */
+int phantom_block_offline_and_remove(struct phantom_memory *ph)
+{
+	int ret = offline_and_remove_memory(ph->start, ph->size);
+
+	phantom_gone_offline(ph, ret);
+	if (!ret)
+		ph->size = 0;
+	return ret;
+}
+
+static void phantom_offline_action(void *arg)
+{
+	struct phantom_memory *ph = arg;
+	int ret;
+
+	phantom_prepare_offline(ph);
+	ret = ph->block ? phantom_block_offline(ph) : phantom_offline(ph);
+	KUNIT_EXPECT_EQ_MSG(ph->test, 0, ret, "phantom memory stays online");
+	/* Then it is lost; the test cases to come get other memory. */
+	if (ret && ph == phantom_shared)
+		phantom_shared = NULL;
+}
