@@ -614,8 +614,9 @@ static struct kunit_suite offline_skippable_suite = {
 	.test_cases = offline_skippable_cases,
 };
 
-kunit_test_suites(&offline_skippable_suite,
-		  &offline_skippable_offline_suite);
+/* The order matters to readers of the results: first parts, then the whole. */
+kunit_test_suites(&offline_skippable_offline_suite,
+		  &offline_skippable_suite);
 
 MODULE_DESCRIPTION("KUnit tests for offlining memory with skippable pages");
 MODULE_LICENSE("GPL");

@@ -555,6 +555,16 @@ unsigned long phantom_nr_free(struct phantom_memory *ph)
 	return nr_free;
 }
 
+/* Own pages that are neither free nor in use any more. */
+static void phantom_own(unsigned long pfn, unsigned long nr_pages)
+{
+	adjust_managed_page_count(pfn_to_page(pfn), -nr_pages);
+	for (; nr_pages--; pfn++) {
+		set_page_count(pfn_to_page(pfn), PHANTOM_PAGE_COUNT);
+		__SetPageOffline(pfn_to_page(pfn));
+	}
+}
+
 /**
  * phantom_retake() - own the pages that __offline_isolated_pages() set free
  * @ph: the phantom memory, all of which was passed to __offline_isolated_pages()
@@ -567,40 +577,53 @@ unsigned long phantom_nr_free(struct phantom_memory *ph)
  */
 void phantom_retake(struct phantom_memory *ph)
 {
-	unsigned long pfn;
-	long nr_pages = 0;
+	unsigned long pfn, step;
 
-	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn++) {
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
 		struct page *page = pfn_to_page(pfn);
 
-		if (PageOffline(page) || PageHWPoison(page))
-			continue;
-		set_page_count(page, PHANTOM_PAGE_COUNT);
-		__SetPageOffline(page);
-		nr_pages++;
+		step = PageBuddy(page) ? 1UL << buddy_order(page) : 1;
+		if (!page_has_type(page) && !PageHWPoison(page))
+			phantom_own(pfn, 1);
 	}
-	adjust_managed_page_count(pfn_to_page(ph->start_pfn), -nr_pages);
 	online_mem_sections(ph->start_pfn, phantom_end_pfn(ph));
 }
 
+/* Get a free page of phantom memory out of the buddy. Needs the zone lock. */
+static unsigned long phantom_unplug(struct zone *zone, struct page *page)
+{
+	const unsigned long min_wmark = zone->_watermark[WMARK_MIN];
+	unsigned long nr_pages;
+
+	/* It obeys the watermark, which we raised ourselves. */
+	zone->_watermark[WMARK_MIN] = LONG_MIN / 4;
+	nr_pages = __isolate_free_page(page, buddy_order(page));
+	zone->_watermark[WMARK_MIN] = min_wmark;
+
+	phantom_own(page_to_pfn(page), nr_pages);
+	return nr_pages;
+}
+
 /*
- * Prove that nobody was handed out a phantom page, and undo whatever a test case
- * left behind that prevents offlining.
+ * Prove that nobody was handed out a phantom page, and undo whatever the test
+ * case left behind that prevents offlining. Nothing stays in the buddy: should
+ * offlining fail, then phantom memory must be harmless for the time to come.
  */
 static void phantom_prepare_offline(struct phantom_memory *ph)
 {
+	struct zone *zone = ph->zone;
 	unsigned long pfn, step;
 
 	/* Pages may have been allocated and freed by the test case. */
-	drain_all_pages(ph->zone);
+	drain_all_pages(zone);
 
 	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
 		struct page *page = pfn_to_page(pfn);
 
 		step = 1;
-		if (PageBuddy(page)) {
-			step = 1UL << buddy_order(page);
-			continue;
+		scoped_guard(spinlock_irqsave, &zone->lock) {
+			if (PageBuddy(page))
+				step = phantom_unplug(zone, page);
 		}
 		if (PageHWPoison(page) && !PageOffline(page))
 			__SetPageOffline(page);
@@ -611,7 +634,7 @@ static void phantom_prepare_offline(struct phantom_memory *ph)
 			break;
 		}
 		set_page_count(page, PHANTOM_PAGE_COUNT);
-		__SetPageOfflineSkippable(page);
+		phantom_set(ph, pfn, step, PHANTOM_SKIPPABLE);
 	}
 	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
 }
