@@ -10,9 +10,9 @@
  *
  * - onlining leaves every page PageOffline(), with a reference count of
  *   PHANTOM_PAGE_COUNT, as if the test were the driver that owns the pages;
- * - before the first page goes to the buddy, the watermarks of its zone are
- *   raised above the size of the zone, so that every allocation passes it over;
- *   this takes a zone without other memory;
+ * - while a test case runs, zones without other memory are guarded such that
+ *   every allocation passes them over, see phantom_guard(); only there may pages
+ *   be in the buddy;
  * - when phantom memory goes offline at the end of a test case, every page has
  *   to be where the test put it.
  *
@@ -42,8 +42,6 @@ struct memory_block;
  * @nr_pages: the number of pages in the online part
  * @block: the memory block, if the online part is one that the driver core
  *	onlined; otherwise NULL
- * @watermark: the watermarks of @zone before they were raised, in pages
- * @guarded: whether the watermarks of @zone are raised
  */
 struct phantom_memory {
 	struct kunit *test;
@@ -55,9 +53,6 @@ struct phantom_memory {
 	unsigned long start_pfn;
 	unsigned long nr_pages;
 	struct memory_block *block;
-
-	unsigned long watermark[NR_WMARK];
-	bool guarded;
 };
 
 /**
@@ -70,6 +65,8 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
 {
 	return ph->start_pfn + ph->nr_pages;
 }
+
+void phantom_guard(struct kunit *test);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
 struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size);

@@ -125,6 +125,7 @@ static inline int offline_skippable_init(struct kunit *test)
 {
 	phantom_memory_get(test);
 	phantom_snapshot_expect_at_end(test);
+	phantom_guard(test);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <linux/memblock.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/notifier.h>
 #include <linux/page-isolation.h>
 #include <linux/page_ref.h>
 #include <linux/sizes.h>
@@ -32,10 +33,108 @@ static struct phantom_memory *phantom_shared;
 /* What phantom_online_page() is about, while onlining. */
 static struct phantom_memory *phantom_onlining;
 
+/* What phantom_guard() has changed about the zones of the node. */
+static struct phantom_guard {
+	bool raised;
+	long lowmem_reserve;
+	unsigned long watermark[NR_WMARK];
+} phantom_guards[MAX_NR_ZONES];
+
+/*
+ * More pages than a zone can have, also after __zone_watermark_ok() took some
+ * fractions of it, and added a few of these.
+ */
+#define PHANTOM_GUARD	(LONG_MAX / 4)
+
 /* The node that phantom memory is added to. */
 static int phantom_nid(void)
 {
 	return first_memory_node;
+}
+
+static void phantom_guard_raise(void)
+{
+	int i, j;
+
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &NODE_DATA(phantom_nid())->node_zones[i];
+
+		if (!phantom_guards[i].raised)
+			continue;
+		guard(spinlock_irqsave)(&zone->lock);
+		zone->lowmem_reserve[i] = PHANTOM_GUARD;
+		for (j = 0; j < NR_WMARK; j++)
+			zone->_watermark[j] = PHANTOM_GUARD;
+	}
+}
+
+static int phantom_guard_notify(struct notifier_block *nb, unsigned long event,
+				void *arg)
+{
+	if (event == MEM_ONLINE || event == MEM_OFFLINE)
+		phantom_guard_raise();
+	return NOTIFY_OK;
+}
+
+/* Comes first, before others get to allocate memory. */
+static struct notifier_block phantom_guard_nb = {
+	.notifier_call = phantom_guard_notify,
+	.priority = INT_MAX,
+};
+
+static void phantom_guard_drop(void *unused)
+{
+	int i, j;
+
+	unregister_memory_notifier(&phantom_guard_nb);
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &NODE_DATA(phantom_nid())->node_zones[i];
+
+		if (!phantom_guards[i].raised)
+			continue;
+		guard(spinlock_irqsave)(&zone->lock);
+		zone->lowmem_reserve[i] = phantom_guards[i].lowmem_reserve;
+		for (j = 0; j < NR_WMARK; j++)
+			zone->_watermark[j] = phantom_guards[i].watermark[j];
+		phantom_guards[i].raised = false;
+	}
+}
+
+/**
+ * phantom_guard() - make sure that nobody allocates phantom memory
+ * @test: the test case; the guard is dropped when it ends
+ *
+ * No allocation takes a page from a zone if that left fewer free pages than its
+ * watermark and what it keeps in reserve from higher zones: see
+ * __zone_watermark_ok(). Raise both in all zones that have no memory yet, which
+ * will be those of phantom memory. Zones that have memory cannot be guarded.
+ *
+ * Onlining and offlining set up the watermarks again, but not what a zone has in
+ * reserve from allocations that are meant for it: see
+ * setup_per_zone_lowmem_reserve(). So there is no moment in which kernel
+ * allocations could take phantom memory, and the watermarks are raised again,
+ * for the sake of others, by a memory notifier.
+ *
+ * Context: May sleep.
+ */
+void phantom_guard(struct kunit *test)
+{
+	int i, j;
+
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &NODE_DATA(phantom_nid())->node_zones[i];
+
+		if (zone_managed_pages(zone))
+			continue;
+		phantom_guards[i].lowmem_reserve = zone->lowmem_reserve[i];
+		for (j = 0; j < NR_WMARK; j++)
+			phantom_guards[i].watermark[j] = zone->_watermark[j];
+		phantom_guards[i].raised = true;
+	}
+	phantom_guard_raise();
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&phantom_guard_nb));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, phantom_guard_drop, NULL));
 }
 
 static int count_memory_block(struct memory_block *mem, void *arg)
@@ -286,41 +385,6 @@ void phantom_memory_put(void)
 	phantom_shared = NULL;
 }
 
-/* Make sure that nobody allocates from the zone of @ph. */
-static void phantom_guard(struct phantom_memory *ph)
-{
-	struct zone *zone = ph->zone;
-	int i;
-
-	if (ph->guarded)
-		return;
-	if (zone_managed_pages(zone))
-		kunit_skip(ph->test, "zone %s has other memory that is needed",
-			   zone->name);
-
-	guard(spinlock_irqsave)(&zone->lock);
-	for (i = 0; i < NR_WMARK; i++) {
-		ph->watermark[i] = zone->_watermark[i];
-		/* Large, and still so after __zone_watermark_ok() quartered it. */
-		zone->_watermark[i] = LONG_MAX / 4;
-	}
-	ph->guarded = true;
-}
-
-static void phantom_unguard(struct phantom_memory *ph)
-{
-	struct zone *zone = ph->zone;
-	int i;
-
-	if (!ph->guarded)
-		return;
-
-	guard(spinlock_irqsave)(&zone->lock);
-	for (i = 0; i < NR_WMARK; i++)
-		zone->_watermark[i] = ph->watermark[i];
-	ph->guarded = false;
-}
-
 /*
  * The online_page callback for phantom memory: pages stay PageOffline(), as if
  * they belonged to the test. Other memory is not supposed to be onlined in the
@@ -356,7 +420,6 @@ static void phantom_offline_action(void *arg);
 /* @ph has no online part any more. */
 static void phantom_forget_online(struct phantom_memory *ph)
 {
-	phantom_unguard(ph);
 	if (ph->block)
 		memory_block_put(ph->block);
 	ph->block = NULL;
@@ -435,7 +498,9 @@ static void phantom_plug(struct phantom_memory *ph, unsigned long pfn,
 {
 	const unsigned long end_pfn = pfn + nr_pages;
 
-	phantom_guard(ph);
+	if (!phantom_guards[zone_idx(ph->zone)].raised)
+		kunit_skip(ph->test, "zone %s has other memory that is needed",
+			   ph->zone->name);
 	while (pfn < end_pfn) {
 		unsigned int order = min_t(unsigned int, MAX_PAGE_ORDER,
 					   __ffs(pfn));
