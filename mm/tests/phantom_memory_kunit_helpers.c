@@ -100,6 +100,11 @@ static void phantom_guard_drop(void *unused)
 	}
 }
 
+static bool phantom_guarded(const struct phantom_memory *ph)
+{
+	return phantom_guards[zone_idx(ph->zone)].raised;
+}
+
 /**
  * phantom_guard() - make sure that nobody allocates phantom memory
  * @test: the test case; the guard is dropped when it ends
@@ -498,7 +503,7 @@ static void phantom_plug(struct phantom_memory *ph, unsigned long pfn,
 {
 	const unsigned long end_pfn = pfn + nr_pages;
 
-	if (!phantom_guards[zone_idx(ph->zone)].raised)
+	if (!phantom_guarded(ph))
 		kunit_skip(ph->test, "zone %s has other memory that is needed",
 			   ph->zone->name);
 	while (pfn < end_pfn) {
@@ -670,11 +675,10 @@ static unsigned long phantom_unplug(struct zone *zone, struct page *page)
 }
 
 /*
- * Prove that nobody was handed out a phantom page, and undo whatever the test
- * case left behind that prevents offlining. Nothing stays in the buddy: should
- * offlining fail, then phantom memory must be harmless for the time to come.
+ * Own all pages again, none of which is in the buddy or isolated then, and prove
+ * that nobody was handed out one.
  */
-static void phantom_prepare_offline(struct phantom_memory *ph)
+static void phantom_own_all(struct phantom_memory *ph)
 {
 	struct zone *zone = ph->zone;
 	unsigned long pfn, step;
@@ -699,7 +703,6 @@ static void phantom_prepare_offline(struct phantom_memory *ph)
 			break;
 		}
 		set_page_count(page, PHANTOM_PAGE_COUNT);
-		phantom_set(ph, pfn, step, PHANTOM_SKIPPABLE);
 	}
 	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
 }
@@ -771,10 +774,20 @@ static void phantom_offline_action(void *arg)
 	struct phantom_memory *ph = arg;
 	int ret;
 
-	phantom_prepare_offline(ph);
+	/*
+	 * Offline in a way that does not rely on the code under test, so that a
+	 * single fault does not make every test case fail: if all pages are free.
+	 */
+	phantom_own_all(ph);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages,
+		    phantom_guarded(ph) ? PHANTOM_FREE : PHANTOM_SKIPPABLE);
 	ret = ph->block ? phantom_block_offline(ph) : phantom_offline(ph);
 	KUNIT_EXPECT_EQ_MSG(ph->test, 0, ret, "phantom memory stays online");
-	/* Then it is lost; the test cases to come get other memory. */
-	if (ret && ph == phantom_shared)
+	if (!ret)
+		return;
+
+	/* It is lost. Make it harmless; test cases to come get other memory. */
+	phantom_own_all(ph);
+	if (ph == phantom_shared)
 		phantom_shared = NULL;
 }
