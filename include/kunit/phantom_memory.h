@@ -104,7 +104,7 @@ void phantom_retake(struct phantom_memory *ph);
  * struct phantom_snapshot - what memory hotplug has to account for
  * @zone: the zones of the node that phantom memory is added to, in pages and
  *	pageblocks. The number of free pages is compared only for zones that
- *	had no memory, as in others it changes all the time.
+ *	have no memory but phantom memory, as in others it changes all the time.
  * @node_present: present pages of the node
  * @node_spanned: spanned pages of the node
  * @totalram: totalram_pages()

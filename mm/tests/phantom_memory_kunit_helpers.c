@@ -215,7 +215,7 @@ void phantom_snapshot_expect(struct kunit *test,
 				    now.zone[i].spanned, "zone %s", name);
 		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].isolated,
 				    now.zone[i].isolated, "zone %s", name);
-		if (!expected->zone[i].managed && !now.zone[i].managed)
+		if (phantom_guards[i].raised || !now.zone[i].managed)
 			KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].free,
 					    now.zone[i].free, "zone %s", name);
 	}
@@ -272,14 +272,17 @@ u64 phantom_find_range(struct kunit *test, u64 size)
 {
 	const struct range range = mhp_get_pluggable_range(true);
 	const u64 align = memory_block_size_bytes();
+	static u64 lowest;
 	u64 start;
 
 	/*
 	 * Below 4 GiB, platforms have devices that are not always in the
-	 * resource tree, so stay away even though nothing gets accessed.
+	 * resource tree, so stay away even though nothing gets accessed. Adding
+	 * memory moves max_pfn, and removing it does not move it back.
 	 */
-	start = max3(range.start, PFN_PHYS(max_pfn), (u64)SZ_4G);
-	for (start = ALIGN(start, align);
+	if (!lowest)
+		lowest = max3(range.start, PFN_PHYS(max_pfn), (u64)SZ_4G);
+	for (start = ALIGN(lowest, align);
 	     start <= range.end && range.end - start >= size - 1;
 	     start += align) {
 		if (region_intersects(start, size, 0, IORES_DESC_NONE) ==
@@ -298,16 +301,18 @@ static int phantom_memory_remove(struct phantom_memory *ph)
 static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
 {
 	struct phantom_memory *ph;
+	u64 start;
 	int ret;
 
 	require_untouched_contents(test);
+	start = phantom_find_range(test, size);
 
 	ph = kzalloc_obj(*ph);
 	KUNIT_ASSERT_NOT_NULL(test, ph);
 	ph->test = test;
 	ph->nid = phantom_nid();
+	ph->start = start;
 	ph->size = size;
-	ph->start = phantom_find_range(test, ph->size);
 
 	ret = __add_memory_driver_managed(ph->nid, ph->start, ph->size,
 					  "System RAM (kunit)", MHP_NONE,
