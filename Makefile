@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The verbs of this project. `make help` lists them; scripts/ does the work.
+
+export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD
+
+.DEFAULT_GOAL := help
+.PHONY: help kunit check tree apply bench clean
+
+help kunit check tree apply bench:
+	@command -v python3 >/dev/null || { \
+		echo "error: python3 is missing; fix: install it (Debian: apt-get install python3)" >&2; \
+		exit 6; }
+	@python3 scripts/$@.py
+
+clean:
+	rm -rf build
