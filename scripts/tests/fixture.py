@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A kernel tree of a few lines, and a project with a series for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Dict
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from options import Options, from_environment  # noqa: E402  (needs the path above)
+
+MAKEFILE = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n"
+KCONFIG = "config KUNIT\n\nconfig LAST\n"
+CODE = "".join(f"line {number}\n" for number in range(1, 41))
+MESSAGE = "mm: add suites\n\nA body.\n\nSigned-off-by: A Developer <a@b.example>\n"
+KERNEL = {"Makefile": MAKEFILE, "Kbuild": "", "lib/Kconfig.debug": KCONFIG, "mm/code.c": CODE,
+          "mm/other.c": "other\n"}
+
+
+def lay(folder: Path, files: Dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    # Bare of what the user has set, hooks and signing keys above all.
+    env = {**os.environ, "HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent",
+           "GIT_CONFIG_NOSYSTEM": "1"}
+    return subprocess.run(["git", "-C", str(folder), "-c", "user.name=T", "-c", "user.email=t@t",
+                           *arguments], env=env, check=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True).stdout
+
+
+def make_git(folder: Path) -> None:
+    git(folder, "init", "-q")
+    git(folder, "config", "user.name", "T")
+    git(folder, "config", "user.email", "t@t")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "start")
+
+
+class Case(unittest.TestCase):
+    """Gives each test a kernel at self.kernel and a project at self.repo."""
+
+    def setUp(self) -> None:
+        held = tempfile.TemporaryDirectory()
+        self.addCleanup(held.cleanup)
+        self.root = Path(held.name).resolve()
+        self.kernel, self.repo = self.root / "linux", self.root / "repo"
+        lay(self.kernel, KERNEL)
+        lay(self.repo, {".gitignore": "/build/\n", "mm/tests/suite.c": "suite\n",
+                        "patches/new-files.msg": MESSAGE,
+                        "patches/v7.3/series": "# a comment\n1.patch\n# new files\n2.patch -p1\n"})
+        make_git(self.repo)
+        self.patch("1.patch", "mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n"))
+        self.patch("2.patch", "lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
+            "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"))
+
+    def patch(self, name: str, path: str, before: str, after: str) -> None:
+        """Write a patch of the series, as git format-patch does."""
+        with tempfile.TemporaryDirectory() as held:
+            work = Path(held)
+            lay(work, {path: before})
+            make_git(work)
+            lay(work, {path: after})
+            git(work, "commit", "-q", "-a", "-m", f"change {path}")
+            mail = git(work, "format-patch", "-1", "--stdout")
+        (self.repo / "patches/v7.3" / name).write_text(mail)
+
+    def options(self, **given: str) -> Options:
+        return from_environment({"KDIR": str(self.kernel), **given})

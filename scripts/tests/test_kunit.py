@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+from __future__ import annotations
+
+import unittest
+from typing import Any, Dict, Optional
+
+import fixture  # noqa: F401  # first: it sets the path
+
+from kunit import COUNTS, judge
+from verdict import Exit, Fail
+
+LOG = "Linux version 7.3.4\nKTAP version 1\n"
+END = "reboot: Restarting system\n"
+
+
+def results(**counts: int) -> Dict[str, Any]:
+    return {"misc": {name: counts.get(name, 0) for name in COUNTS}}
+
+
+class JudgeTest(unittest.TestCase):
+    def check(self, code: Exit, words: str, found: Optional[Dict[str, Any]], log: str,
+              status: int = 1) -> None:
+        verdict = judge(status, found, log)
+        self.assertEqual(verdict.code, code)
+        self.assertIn(words, verdict.line())
+
+    def test_all_passed(self) -> None:
+        self.check(Exit.OK, "PASS: 3 passed, 0 failed, 1 skipped", results(passed=3, skipped=1),
+                   LOG + END, 0)
+
+    def test_a_case_failed(self) -> None:
+        self.check(Exit.CASE_FAILED, "FAIL: 2 passed, 1 failed", results(passed=2, failed=1),
+                   LOG + END)
+
+    def test_nothing_run_is_no_pass(self) -> None:
+        self.check(Exit.CASE_FAILED, "no case ran", results(), LOG + END, 0)
+        self.check(Exit.CASE_FAILED, "all cases were skipped", results(skipped=2), LOG + END, 0)
+
+    def test_odd_results_are_no_pass(self) -> None:
+        self.check(Exit.CASE_FAILED, "errors", results(passed=1, errors=1), LOG + END, 0)
+        self.check(Exit.CASE_FAILED, "errors", results(passed=1), LOG + END, 1)
+
+    def test_a_panic_is_a_crash_whatever_passed(self) -> None:
+        self.check(Exit.CRASH, "Kernel panic - not syncing: x", results(passed=3),
+                   LOG + "Kernel panic - not syncing: x\n" + END)
+        self.check(Exit.CRASH, "BUG: unable", results(passed=3), LOG + "BUG: unable\n" + END, 0)
+
+    def test_a_kernel_that_never_ends_hung(self) -> None:
+        self.check(Exit.CRASH, "hung", results(passed=3, crashed=1), LOG)
+
+    def test_a_silent_kernel_is_a_crash(self) -> None:
+        self.check(Exit.CRASH, "printed nothing", None, "")
+
+    def test_a_qemu_that_does_not_start_is_not_the_kernels_fault(self) -> None:
+        with self.assertRaises(Fail) as caught:
+            judge(1, None, "qemu-system-x86_64: could not load PC BIOS 'qboot.rom'\n")
+        self.assertEqual(caught.exception.code, Exit.MISSING)
