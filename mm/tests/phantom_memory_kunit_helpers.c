@@ -262,7 +262,8 @@ static void require_untouched_contents(struct kunit *test)
 
 /**
  * phantom_find_range() - find a physical range with nothing in it
- * @test: the test case, which is skipped if there is none
+ * @test: the test case, which is skipped if there is none, or if the system
+ *	cannot have phantom memory
  * @size: size of the range in bytes
  *
  * Context: May sleep.
@@ -275,6 +276,8 @@ u64 phantom_find_range(struct kunit *test, u64 size)
 	static u64 lowest;
 	u64 start;
 
+	require_untouched_contents(test);
+
 	/*
 	 * Below 4 GiB, platforms have devices that are not always in the
 	 * resource tree, so stay away even though nothing gets accessed. Adding
@@ -285,9 +288,12 @@ u64 phantom_find_range(struct kunit *test, u64 size)
 	for (start = ALIGN(lowest, align);
 	     start <= range.end && range.end - start >= size - 1;
 	     start += align) {
-		if (region_intersects(start, size, 0, IORES_DESC_NONE) ==
+		if (region_intersects(start, size, 0, IORES_DESC_NONE) !=
 		    REGION_DISJOINT)
-			return start;
+			continue;
+		if (start + size > max_mem_size && system_state < SYSTEM_RUNNING)
+			kunit_skip(test, "memory cannot be added, as with mem=");
+		return start;
 	}
 	kunit_skip(test, "no %llu MiB of free physical address space in %#llx-%#llx",
 		   size / SZ_1M, range.start, range.end);
@@ -304,7 +310,6 @@ static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
 	u64 start;
 	int ret;
 
-	require_untouched_contents(test);
 	start = phantom_find_range(test, size);
 
 	ph = kzalloc_obj(*ph);
@@ -319,8 +324,6 @@ static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
 					  MMOP_OFFLINE);
 	if (ret) {
 		kfree(ph);
-		if (ret == -E2BIG)
-			kunit_skip(test, "memory cannot be added, as with mem=");
 		KUNIT_FAIL_AND_ABORT(test, "adding memory failed: %d", ret);
 	}
 	return ph;
@@ -562,7 +565,10 @@ static bool phantom_page_is(const struct page *page, enum phantom_state state)
  * @ph: the phantom memory; its test case fails if a page has another state
  * @pfn: the first page
  * @nr_pages: number of pages
- * @state: the expected state; includes the reference count
+ * @state: the expected state; includes the reference count. Pages that were freed
+ *	a moment ago get to the buddy before.
+ *
+ * Context: Any, but for PHANTOM_FREE: may sleep.
  */
 void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 		    unsigned long nr_pages, enum phantom_state state)
@@ -574,6 +580,8 @@ void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 	};
 	unsigned long i;
 
+	if (state == PHANTOM_FREE)
+		drain_all_pages(page_zone(pfn_to_page(pfn)));
 	for (i = 0; i < nr_pages; i++) {
 		const struct page *page = pfn_to_page(pfn + i);
 
@@ -795,4 +803,82 @@ static void phantom_offline_action(void *arg)
 	phantom_own_all(ph);
 	if (ph == phantom_shared)
 		phantom_shared = NULL;
+}
+
+/* Give all pages to the buddy, and tell about those that are in use. */
+static void phantom_free_all(struct phantom_memory *ph)
+{
+	unsigned long pfn, step;
+	bool in_use = false;
+
+	drain_all_pages(ph->zone);
+	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
+
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (PageBuddy(page)) {
+			step = 1UL << buddy_order(page);
+			continue;
+		}
+		for (step = 0; pfn + step < phantom_end_pfn(ph); step++) {
+			page = pfn_to_page(pfn + step);
+			if (PageBuddy(page))
+				break;
+			if (!PageOffline(page)) {
+				in_use = true;
+				phantom_own(pfn + step, 1);
+			}
+			ClearPageDirty(page);
+			set_page_count(page, PHANTOM_PAGE_COUNT);
+		}
+		phantom_set(ph, pfn, step,
+			    phantom_guarded(ph) ? PHANTOM_FREE : PHANTOM_SKIPPABLE);
+	}
+	KUNIT_EXPECT_FALSE_MSG(ph->test, in_use, "pages without memory are in use");
+}
+
+/**
+ * phantom_reclaim() - remove memory that was added by somebody else
+ * @test: the test case, which fails if the memory cannot be removed, or was in
+ *	use
+ * @start: start of a range from phantom_find_range()
+ * @size: its size
+ *
+ * For test cases of a driver that adds memory by itself, and has left some of it
+ * behind when it was unloaded. Nobody else may care about the memory any more.
+ *
+ * Context: May sleep.
+ */
+void phantom_reclaim(struct kunit *test, u64 start, u64 size)
+{
+	const u64 block_size = memory_block_size_bytes();
+	const u64 end = start + size;
+	int ret;
+
+	for (; start < end; start += block_size) {
+		struct phantom_memory ph = {
+			.test = test,
+			.start_pfn = PHYS_PFN(start),
+			.nr_pages = PHYS_PFN(block_size),
+		};
+
+		lock_device_hotplug();
+		ph.block = memory_block_get(phys_to_block_id(start));
+		if (!ph.block) {
+			unlock_device_hotplug();
+			continue;
+		}
+		ret = 0;
+		if (ph.block->state == MEM_ONLINE) {
+			ph.zone = page_zone(pfn_to_page(ph.start_pfn));
+			phantom_free_all(&ph);
+			ret = device_offline(&ph.block->dev);
+		}
+		memory_block_put(ph.block);
+		unlock_device_hotplug();
+		KUNIT_EXPECT_EQ_MSG(test, 0, ret, "memory block stays online");
+		if (!ret)
+			KUNIT_EXPECT_EQ(test, 0, remove_memory(start, block_size));
+	}
 }
