@@ -69,6 +69,7 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
 void phantom_guard(struct kunit *test);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
+void phantom_reclaim(struct kunit *test, u64 start, u64 size);
 struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size);
 struct phantom_memory *phantom_memory_get(struct kunit *test);
 void phantom_memory_put(void);
