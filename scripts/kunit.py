@@ -28,6 +28,8 @@ from tree import build_lock, prepare
 from verdict import Exit, Fail, from_os_error, run_verb
 
 CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |\bBUG: |Internal error: ")
+# Warnings that a case expects are suppressed by KUnit, and do not get here.
+WARNING = re.compile(r"^WARNING: .*", re.MULTILINE)
 # The last words of a kernel that got to its end.
 THE_END = "reboot: "
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
@@ -72,6 +74,9 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str) -> Verdict:
     if not ran:
         reason = "all cases were skipped" if counts.get("skipped") else "no case ran"
         return Verdict(Exit.CASE_FAILED, reason, counts)
+    warning = WARNING.search(log, log.find("KTAP version"))
+    if warning:
+        return Verdict(Exit.CASE_FAILED, f"the kernel warned: {warning.group()}", counts)
     if counts.get("errors") or status:
         return Verdict(Exit.CASE_FAILED, "kunit.py found errors in the results", counts)
     return Verdict(Exit.OK, "", counts)

@@ -45,6 +45,12 @@ class JudgeTest(unittest.TestCase):
                    LOG + "Kernel panic - not syncing: x\n" + END)
         self.check(Exit.CRASH, "BUG: unable", results(passed=3), LOG + "BUG: unable\n" + END, 0)
 
+    def test_a_warning_while_cases_run_is_no_pass(self) -> None:
+        warning = "WARNING: mm/page_alloc.c:7800 at x\n"
+        self.check(Exit.CASE_FAILED, "warned: WARNING: mm/page_alloc.c", results(passed=3),
+                   LOG + warning + END, 0)
+        self.check(Exit.OK, "PASS", results(passed=3), warning + LOG + END, 0)
+
     def test_a_kernel_that_never_ends_hung(self) -> None:
         self.check(Exit.CRASH, "hung", results(passed=3, crashed=1), LOG)
 
