@@ -63,7 +63,13 @@ static const struct offline_skippable_param count_params[] = {
 
 __maybe_unused KUNIT_ARRAY_PARAM_DESC(count, count_params, desc);
 
-/* The page that @param is about. */
+/**
+ * pfn_at() - the page that a variant of a test case is about
+ * @ph: the phantom memory
+ * @param: the variant
+ *
+ * Return: the pfn of a page in the online part of @ph.
+ */
 static inline unsigned long pfn_at(const struct phantom_memory *ph,
 				   const struct offline_skippable_param *param)
 {
@@ -77,7 +83,14 @@ static inline unsigned long pfn_at(const struct phantom_memory *ph,
 	}
 }
 
-/* Online phantom memory in the zone of this variant, all of it @state. */
+/**
+ * phantom_online_as() - online shared phantom memory, all of it in one state
+ * @test: the test case, whose parameter tells the zone
+ * @state: the state of all pages
+ *
+ * Context: May sleep.
+ * Return: the phantom memory, see phantom_memory_get() and phantom_online().
+ */
 static inline struct phantom_memory *
 phantom_online_as(struct kunit *test, enum phantom_state state)
 {
@@ -89,7 +102,14 @@ phantom_online_as(struct kunit *test, enum phantom_state state)
 	return ph;
 }
 
-/* The same, and isolate it for offlining; that takes the skippable flag. */
+/**
+ * phantom_isolate() - online shared phantom memory, and isolate it for offlining
+ * @test: the test case, whose parameter tells the zone
+ *
+ * Context: May sleep.
+ * Return: the phantom memory, all of it PHANTOM_SKIPPABLE: a kernel zone would
+ *	not let other pages be isolated.
+ */
 static inline struct phantom_memory *phantom_isolate(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -101,9 +121,12 @@ static inline struct phantom_memory *phantom_isolate(struct kunit *test)
 	return ph;
 }
 
-/*
- * Let somebody else use a PageOffline() page, who uses the bit of
- * PG_offline_skippable for something else.
+/**
+ * lend_page() - let somebody else use a page
+ * @pfn: the page, which is PageOffline()
+ *
+ * Return: the page, in use, with the bit of PG_offline_skippable set, as if its
+ *	user meant something else by it.
  */
 static inline struct page *lend_page(unsigned long pfn)
 {
@@ -114,13 +137,24 @@ static inline struct page *lend_page(unsigned long pfn)
 	return page;
 }
 
-/* The page is ours again. */
+/**
+ * take_page_back() - own a page again
+ * @page: the page, from lend_page(); becomes PageOffline()
+ */
 static inline void take_page_back(struct page *page)
 {
 	__clear_bit(PG_owner_2, &page->flags.f);
 	__SetPageOffline(page);
 }
 
+/**
+ * offline_skippable_init() - the init function of all suites
+ * @test: the test case, which is skipped if there cannot be phantom memory. When
+ *	it ends, all counters of memory hotplug have to be what they are now.
+ *
+ * Context: May sleep.
+ * Return: 0.
+ */
 static inline int offline_skippable_init(struct kunit *test)
 {
 	phantom_memory_get(test);
@@ -129,6 +163,12 @@ static inline int offline_skippable_init(struct kunit *test)
 	return 0;
 }
 
+/**
+ * offline_skippable_suite_exit() - the suite_exit function of all suites
+ * @suite: the suite
+ *
+ * Context: May sleep.
+ */
 static inline void offline_skippable_suite_exit(struct kunit_suite *suite)
 {
 	phantom_memory_put();
