@@ -550,11 +550,12 @@ void phantom_set(struct phantom_memory *ph, unsigned long pfn,
 		phantom_plug(ph, pfn, nr_pages);
 }
 
-static bool phantom_page_is(const struct page *page, enum phantom_state state)
+static bool phantom_page_is(const struct page *page, enum phantom_state state,
+			    bool in_buddy)
 {
 	if (state == PHANTOM_FREE)
-		return is_free_buddy_page(page) && !PageOffline(page) &&
-		       !PageOfflineSkippable(page);
+		return (in_buddy || is_free_buddy_page(page)) &&
+		       !PageOffline(page) && !PageOfflineSkippable(page);
 
 	return PageOffline(page) && page_ref_count(page) == PHANTOM_PAGE_COUNT &&
 	       PageOfflineSkippable(page) == (state == PHANTOM_SKIPPABLE);
@@ -578,14 +579,17 @@ void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 		[PHANTOM_SKIPPABLE] = "offline and skippable",
 		[PHANTOM_FREE] = "free",
 	};
-	unsigned long i;
+	unsigned long i, end_of_free = 0;
 
 	if (state == PHANTOM_FREE)
 		drain_all_pages(page_zone(pfn_to_page(pfn)));
 	for (i = 0; i < nr_pages; i++) {
-		const struct page *page = pfn_to_page(pfn + i);
+		struct page *page = pfn_to_page(pfn + i);
 
-		if (phantom_page_is(page, state))
+		/* Spare is_free_buddy_page() to look for that again and again. */
+		if (PageBuddy(page))
+			end_of_free = i + (1UL << buddy_order(page));
+		if (phantom_page_is(page, state, i < end_of_free))
 			continue;
 		KUNIT_FAIL(ph->test,
 			   "page %lu of %lu is not %s: flags %pGp, type %#x, count %d",

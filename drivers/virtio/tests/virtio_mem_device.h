@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A virtio-mem device for KUnit: section 5.15 of the VIRTIO specification 1.2, by
+ * the letter, on top of the transport of virtio_kunit.h. There is no memory behind
+ * it; all that it knows about memory is a bitmap of what is plugged.
+ *
+ * It can be told to deviate from what it would do: see struct virtio_mem_exception.
+ */
+#ifndef _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_DEVICE_H
+#define _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_DEVICE_H
+
+#include <linux/completion.h>
+#include <linux/virtio_mem.h>
+
+#include "virtio_kunit.h"
+
+#define VIRTIO_MEM_DEVICE_FEATURES						\
+	(BIT_ULL(VIRTIO_F_VERSION_1) |						\
+	 BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |					\
+	 BIT_ULL(VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE))
+
+/* For &virtio_mem_exception.answer: what the specification says. */
+#define VIRTIO_MEM_HONEST	0xffff
+
+/* Requests without a change of the configuration until a driver has run wild. */
+#define VIRTIO_MEM_PATIENCE	1000
+
+/**
+ * struct virtio_mem_exception - a request that is not handled as usual
+ * @nth: the number of the request, counted from 1 when this was told the device;
+ *	0 for none
+ * @last: the number of the last such request
+ * @answer: VIRTIO_MEM_RESP_*, given without doing what is requested, or
+ *	VIRTIO_MEM_HONEST
+ * @hold: whether not to answer until virtio_mem_device_release(); in the meantime,
+ *	the request is not carried out
+ * @resize: whether to change the requested size before handling the request
+ * @requested_size: to what
+ */
+struct virtio_mem_exception {
+	unsigned int nth;
+	unsigned int last;
+	u16 answer;
+	bool hold;
+	bool resize;
+	u64 requested_size;
+};
+
+/**
+ * struct virtio_mem_device - a virtio-mem device
+ * @vk: the virtio device
+ * @config: configuration space, changed under &virtio_kunit.config_lock
+ * @addr: physical start address of the region
+ * @region_size: size of the region
+ * @block_size: size of the device blocks
+ * @extent: how much more than what is requested is usable
+ * @nr_blocks: number of device blocks in the region
+ * @plugged: bitmap of plugged device blocks
+ * @nr_requests: number of requests, by VIRTIO_MEM_REQ_*
+ * @nr_answers: number of answers to them, by VIRTIO_MEM_RESP_*
+ * @nr_invalid: number of requests that a driver must not make
+ * @activity: changes whenever the driver does something with the device
+ * @patience: how many requests there may be until the device gives up on the
+ *	driver
+ * @exception: what to do differently
+ * @nr_since: number of requests since @exception was set
+ * @is_held: whether the answer to a request is held back
+ * @held: there is such a request
+ * @held_buf: its buffer
+ * @held_req: what is requested
+ * @held_answer: what to answer
+ * @release: makes the host go on with it
+ * @plug: called after device blocks became plugged or unplugged. Optional. In the
+ *	context of the host.
+ * @probe: called right before a driver probes the device. Optional. In the context
+ *	of the driver.
+ * @config_read: called before the driver reads the configuration. Optional. In the
+ *	context of the driver.
+ */
+struct virtio_mem_device {
+	struct virtio_kunit vk;
+	struct virtio_mem_config config;
+	u64 addr;
+	u64 region_size;
+	u64 block_size;
+	u64 extent;
+	unsigned long nr_blocks;
+	unsigned long *plugged;
+
+	unsigned long nr_requests[4];
+	unsigned long nr_answers[4];
+	unsigned long nr_invalid;
+	unsigned long activity;
+	unsigned long patience;
+
+	struct virtio_mem_exception exception;
+	unsigned int nr_since;
+	bool is_held;
+	struct completion held;
+	struct virtio_kunit_buf held_buf;
+	struct virtio_mem_req held_req;
+	u16 held_answer;
+	struct work_struct release;
+
+	void (*plug)(struct virtio_mem_device *dev, unsigned long block,
+		     unsigned long nr_blocks, bool plug);
+	void (*probe)(struct virtio_mem_device *dev);
+	void (*config_read)(struct virtio_mem_device *dev, unsigned int offset);
+};
+
+void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
+			    u32 id, u64 addr, u64 region_size, u64 block_size);
+void virtio_mem_device_resize(struct virtio_mem_device *dev, u64 size);
+void virtio_mem_device_except(struct virtio_mem_device *dev,
+			      const struct virtio_mem_exception *exception);
+bool virtio_mem_device_wait_held(struct virtio_mem_device *dev);
+void virtio_mem_device_release(struct virtio_mem_device *dev);
+void virtio_mem_device_unplug_all(struct virtio_mem_device *dev);
+u64 virtio_mem_device_plugged_size(struct virtio_mem_device *dev);
+
+#endif /* _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_DEVICE_H */

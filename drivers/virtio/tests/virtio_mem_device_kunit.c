@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem device that the virtio-mem driver is tested with:
+ * what it answers requests that the driver never makes. They come from a driver
+ * that does nothing but to make requests, for a virtio device ID of its own.
+ */
+#include <kunit/phantom_memory.h>
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/completion.h>
+#include <linux/scatterlist.h>
+#include <linux/sizes.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+
+#include "virtio_mem_device.h"
+
+#define VIRTIO_ID_CLIENT	0xfffe
+
+#define CLIENT_ADDR	(4ULL * SZ_1G)
+#define CLIENT_BLOCK	((u64)SZ_2M)
+#define CLIENT_NR	16
+
+static unsigned int client_features[1];
+
+static const struct virtio_device_id client_ids[] = {
+	{ VIRTIO_ID_CLIENT, VIRTIO_DEV_ANY_ID },
+	{ 0 },
+};
+
+/**
+ * struct client - what a driver has of the device
+ * @vq: the virtqueue
+ * @answered: an answer has arrived
+ * @req: the request
+ * @resp: the answer
+ */
+static struct client {
+	struct virtqueue *vq;
+	struct completion answered;
+	struct virtio_mem_req req;
+	struct virtio_mem_resp resp;
+} *client;
+
+static void client_answered(struct virtqueue *vq)
+{
+	complete(&client->answered);
+}
+
+static int client_probe(struct virtio_device *vdev)
+{
+	client->vq = virtio_find_single_vq(vdev, client_answered, "request");
+	return PTR_ERR_OR_ZERO(client->vq);
+}
+
+static void client_remove(struct virtio_device *vdev)
+{
+	virtio_reset_device(vdev);
+	vdev->config->del_vqs(vdev);
+}
+
+static struct virtio_driver client_driver = {
+	.driver.name = "virtio_mem_client",
+	.id_table = client_ids,
+	.feature_table = client_features,
+	.probe = client_probe,
+	.remove = client_remove,
+};
+
+static void client_unregister(void *unused)
+{
+	unregister_virtio_driver(&client_driver);
+}
+
+static struct virtio_mem_device *client_device(struct kunit *test, bool features)
+{
+	struct virtio_mem_device *dev;
+
+	client = kunit_kzalloc(test, sizeof(*client), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, client);
+	init_completion(&client->answered);
+	client_features[0] = VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE;
+	client_driver.feature_table_size = features;
+	KUNIT_ASSERT_EQ(test, 0, register_virtio_driver(&client_driver));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, client_unregister, NULL));
+
+	dev = kunit_kzalloc(test, sizeof(*dev), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, dev);
+	virtio_mem_device_init(dev, test, VIRTIO_ID_CLIENT, CLIENT_ADDR,
+			       CLIENT_NR * CLIENT_BLOCK, CLIENT_BLOCK);
+	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&dev->vk));
+	return dev;
+}
+
+/* The first half is usable, a quarter of that is requested, blocks 1 and 2 plugged. */
+static struct virtio_mem_device *client_device_in_use(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device(test, true);
+
+	KUNIT_ASSERT_TRUE(test, virtio_kunit_is_bound(&dev->vk));
+	dev->extent = CLIENT_NR / 4 * CLIENT_BLOCK;
+	virtio_mem_device_unplug_all(dev);
+	virtio_mem_device_resize(dev, CLIENT_NR / 4 * CLIENT_BLOCK);
+	bitmap_set(dev->plugged, 1, 2);
+	dev->config.plugged_size = cpu_to_le64(2 * CLIENT_BLOCK);
+	return dev;
+}
+
+static int make_request(struct kunit *test, u16 type, u64 addr, u16 nr_blocks)
+{
+	struct scatterlist out, in, *sgs[] = { &out, &in };
+	unsigned int len;
+
+	/* All requests but UNPLUG_ALL look the same. */
+	memset(&client->req, 0, sizeof(client->req));
+	client->req.type = (__force __virtio16)cpu_to_le16(type);
+	client->req.u.plug.addr = (__force __virtio64)cpu_to_le64(addr);
+	client->req.u.plug.nb_blocks = (__force __virtio16)cpu_to_le16(nr_blocks);
+	memset(&client->resp, 0xff, sizeof(client->resp));
+	sg_init_one(&out, &client->req, sizeof(client->req));
+	sg_init_one(&in, &client->resp, sizeof(client->resp));
+
+	reinit_completion(&client->answered);
+	KUNIT_ASSERT_EQ(test, 0, virtqueue_add_sgs(client->vq, sgs, 1, 1, client,
+						   GFP_KERNEL));
+	virtqueue_kick(client->vq);
+	KUNIT_ASSERT_NE(test, 0,
+			wait_for_completion_timeout(&client->answered, 5 * HZ));
+	KUNIT_EXPECT_PTR_EQ(test, client, virtqueue_get_buf(client->vq, &len));
+	KUNIT_EXPECT_EQ(test, sizeof(client->resp), len);
+	return le16_to_cpu((__force __le16)client->resp.type);
+}
+
+/**
+ * struct request_param - a request to client_device_in_use()
+ * @desc: the request in words
+ * @type: VIRTIO_MEM_REQ_*
+ * @offset: offset into the region
+ * @nr_blocks: number of blocks
+ * @answer: what the device should answer
+ * @first: the first plugged block afterwards
+ * @nr_plugged: the number of plugged blocks
+ * @state: VIRTIO_MEM_STATE_*
+ */
+struct request_param {
+	const char *desc;
+	u16 type;
+	u64 offset;
+	u16 nr_blocks;
+	u16 answer;
+	unsigned int first;
+	unsigned int nr_plugged;
+	u16 state;
+};
+
+#define PLUG(_desc, _block, _nr, _answer, _first, _nr_plugged)			\
+	{ .desc = "plug " _desc, .type = VIRTIO_MEM_REQ_PLUG,			\
+	  .offset = (_block) * CLIENT_BLOCK, .nr_blocks = _nr,			\
+	  .answer = VIRTIO_MEM_RESP_##_answer, .first = _first,			\
+	  .nr_plugged = _nr_plugged }
+#define UNPLUG(_desc, _block, _nr, _answer, _first, _nr_plugged)		\
+	{ .desc = "unplug " _desc, .type = VIRTIO_MEM_REQ_UNPLUG,		\
+	  .offset = (_block) * CLIENT_BLOCK, .nr_blocks = _nr,			\
+	  .answer = VIRTIO_MEM_RESP_##_answer, .first = _first,			\
+	  .nr_plugged = _nr_plugged }
+#define STATE(_desc, _block, _nr, _answer, _state)				\
+	{ .desc = "state of " _desc, .type = VIRTIO_MEM_REQ_STATE,		\
+	  .offset = (_block) * CLIENT_BLOCK, .nr_blocks = _nr,			\
+	  .answer = VIRTIO_MEM_RESP_##_answer, .first = 1, .nr_plugged = 2,	\
+	  .state = _state }
+
+static const struct request_param request_params[] = {
+	PLUG("unplugged blocks", 3, 2, ACK, 1, 4),
+	PLUG("a plugged block", 2, 1, ERROR, 1, 2),
+	PLUG("plugged and unplugged blocks", 0, 2, ERROR, 1, 2),
+	PLUG("more than requested", 3, 3, NACK, 1, 2),
+	PLUG("no block", 3, 0, ERROR, 1, 2),
+	PLUG("beyond the usable region", 7, 2, ERROR, 1, 2),
+	PLUG("beyond the region", CLIENT_NR, 1, ERROR, 1, 2),
+	PLUG("before the region", -1ULL, 1, ERROR, 1, 2),
+	{ .desc = "plug an unaligned block", .type = VIRTIO_MEM_REQ_PLUG,
+	  .offset = 3 * CLIENT_BLOCK + SZ_4K, .nr_blocks = 1,
+	  .answer = VIRTIO_MEM_RESP_ERROR, .first = 1, .nr_plugged = 2 },
+	UNPLUG("a plugged block", 1, 1, ACK, 2, 1),
+	UNPLUG("an unplugged block", 3, 1, ERROR, 1, 2),
+	UNPLUG("plugged and unplugged blocks", 2, 2, ERROR, 1, 2),
+	UNPLUG("no block", 1, 0, ERROR, 1, 2),
+	UNPLUG("beyond the region", CLIENT_NR, 1, ERROR, 1, 2),
+	STATE("plugged blocks", 1, 2, ACK, VIRTIO_MEM_STATE_PLUGGED),
+	STATE("unplugged blocks", 3, 3, ACK, VIRTIO_MEM_STATE_UNPLUGGED),
+	STATE("plugged and unplugged blocks", 0, 4, ACK, VIRTIO_MEM_STATE_MIXED),
+	STATE("blocks beyond the usable region", 7, 2, ERROR, 0xffff),
+	{ .desc = "unplug all", .type = VIRTIO_MEM_REQ_UNPLUG_ALL,
+	  .answer = VIRTIO_MEM_RESP_ACK, .first = CLIENT_NR },
+	{ .desc = "something else", .type = 4, .answer = VIRTIO_MEM_RESP_ERROR,
+	  .first = 1, .nr_plugged = 2 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(request, request_params, desc);
+
+static void device_answers_by_the_letter(struct kunit *test)
+{
+	const struct request_param *param = test->param_value;
+	struct virtio_mem_device *dev = client_device_in_use(test);
+
+	KUNIT_EXPECT_EQ(test, param->answer,
+			make_request(test, param->type, CLIENT_ADDR + param->offset,
+				     param->nr_blocks));
+	KUNIT_EXPECT_EQ(test, param->first,
+			find_first_bit(dev->plugged, dev->nr_blocks));
+	KUNIT_EXPECT_EQ(test, param->nr_plugged,
+			bitmap_weight(dev->plugged, dev->nr_blocks));
+	KUNIT_EXPECT_EQ(test, param->nr_plugged * CLIENT_BLOCK,
+			le64_to_cpu(dev->config.plugged_size));
+	if (param->type == VIRTIO_MEM_REQ_STATE &&
+	    param->answer == VIRTIO_MEM_RESP_ACK)
+		KUNIT_EXPECT_EQ(test, param->state,
+				le16_to_cpu((__force __le16)client->resp.u.state.state));
+	KUNIT_EXPECT_EQ(test, param->answer == VIRTIO_MEM_RESP_ERROR,
+			dev->nr_invalid);
+}
+
+static void unplug_all_shrinks_the_usable_region(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+	const u64 usable = le64_to_cpu(dev->config.usable_region_size);
+
+	virtio_mem_device_resize(dev, 0);
+	KUNIT_EXPECT_EQ(test, usable, le64_to_cpu(dev->config.usable_region_size));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_RESP_ACK,
+			make_request(test, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0));
+	KUNIT_EXPECT_EQ(test, dev->extent,
+			le64_to_cpu(dev->config.usable_region_size));
+}
+
+static void device_makes_exceptions(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+	const u64 addr = CLIENT_ADDR + CLIENT_BLOCK;
+
+	virtio_mem_device_except(dev, &(struct virtio_mem_exception){
+		.nth = 2, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_RESP_ACK,
+			make_request(test, VIRTIO_MEM_REQ_UNPLUG, addr, 1));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_RESP_BUSY,
+			make_request(test, VIRTIO_MEM_REQ_PLUG, addr, 1));
+	KUNIT_EXPECT_FALSE(test, test_bit(1, dev->plugged));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_RESP_ACK,
+			make_request(test, VIRTIO_MEM_REQ_PLUG, addr, 1));
+}
+
+static void device_refuses_driver_that_accesses_unplugged_memory(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device(test, false);
+
+	KUNIT_EXPECT_FALSE(test, virtio_kunit_is_bound(&dev->vk));
+	KUNIT_EXPECT_TRUE(test, dev->vk.status & VIRTIO_CONFIG_S_FAILED);
+}
+
+static struct kunit_case virtio_mem_device_cases[] = {
+	KUNIT_CASE_PARAM(device_answers_by_the_letter, request_gen_params),
+	KUNIT_CASE(unplug_all_shrinks_the_usable_region),
+	KUNIT_CASE(device_makes_exceptions),
+	KUNIT_CASE(device_refuses_driver_that_accesses_unplugged_memory),
+	{}
+};
+
+static struct kunit_suite virtio_mem_device_suite = {
+	.name = "virtio_mem_device",
+	.test_cases = virtio_mem_device_cases,
+};
+
+kunit_test_suite(virtio_mem_device_suite);
+
+MODULE_DESCRIPTION("KUnit tests for a virtio-mem device");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem driver: allocations that fail.
+ *
+ * The fault injection of the kernel can be told to fail the nth allocation of a
+ * task, see fail_nth in Documentation/fault-injection/fault-injection.rst. So each
+ * allocation fails in turn: until there is no nth any more.
+ */
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/virtio_mem.h>
+
+#include "virtio_mem_kunit.h"
+
+#if IS_ENABLED(CONFIG_FAULT_INJECTION_DEBUG_FS) && IS_ENABLED(CONFIG_FAILSLAB) && \
+	IS_ENABLED(CONFIG_FAIL_PAGE_ALLOC)
+
+/**
+ * struct fault_setting - a setting of fault injection to restore
+ * @value: where it is
+ * @size: its size
+ * @old: what it was
+ */
+struct fault_setting {
+	void *value;
+	size_t size;
+	u64 old;
+};
+
+static void restore_setting(void *arg)
+{
+	struct fault_setting *setting = arg;
+
+	memcpy(setting->value, &setting->old, setting->size);
+}
+
+/*
+ * Settings are there for user space to write in debugfs; there is no user space
+ * yet, but there are the files, which tell where the values are.
+ */
+static void change_setting(struct kunit *test, const char *dir, const char *name,
+			   const void *value, size_t size)
+{
+	struct dentry *parent = debugfs_lookup(dir, NULL);
+	struct dentry *file = parent ? debugfs_lookup(name, parent) : NULL;
+	struct fault_setting *setting;
+
+	if (!file)
+		kunit_skip(test, "no %s/%s in debugfs", dir, name);
+	setting = kunit_kzalloc(test, sizeof(*setting), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, setting);
+	setting->value = d_inode(file)->i_private;
+	setting->size = size;
+	dput(file);
+	dput(parent);
+	memcpy(&setting->old, setting->value, size);
+	memcpy(setting->value, value, size);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_setting, setting));
+}
+
+static void set_number(struct kunit *test, const char *dir, const char *name,
+		       unsigned long value)
+{
+	change_setting(test, dir, name, &value, sizeof(value));
+}
+
+static void set_bool(struct kunit *test, const char *dir, const char *name,
+		     bool value)
+{
+	change_setting(test, dir, name, &value, sizeof(value));
+}
+
+static int virtio_mem_faults_init(struct kunit *test)
+{
+	const u32 min_order = 0;
+
+	/* Let it fail all kinds of allocations, and without making noise. */
+	set_bool(test, "failslab", "ignore-gfp-wait", false);
+	set_number(test, "failslab", "verbose", 0);
+	set_bool(test, "fail_page_alloc", "ignore-gfp-wait", false);
+	set_bool(test, "fail_page_alloc", "ignore-gfp-highmem", false);
+	change_setting(test, "fail_page_alloc", "min-order", &min_order,
+		       sizeof(min_order));
+	set_number(test, "fail_page_alloc", "verbose", 0);
+	return vmt_init(test);
+}
+
+/* The task that is to fail, and when; there is one at a time. */
+static struct {
+	struct kunit *test;
+	unsigned int nth;
+	struct task_struct *task;
+	struct kunit_suppressed_warning *warnings;
+} fault;
+
+static void arm_here(void)
+{
+	if (!fault.nth || fault.task)
+		return;
+	fault.warnings = kunit_start_suppress_warning(fault.test);
+	fault.task = get_task_struct(current);
+	current->fail_nth = fault.nth;
+}
+
+static void arm_in_probe(struct virtio_mem_device *dev)
+{
+	arm_here();
+}
+
+/* It is the last that the driver reads before it plugs or unplugs memory. */
+static void arm_in_worker(struct virtio_mem_device *dev, unsigned int offset)
+{
+	if (offset == offsetof(struct virtio_mem_config, requested_size))
+		arm_here();
+}
+
+static void disarm(void *unused)
+{
+	fault.nth = 0;
+	if (!fault.task)
+		return;
+	WRITE_ONCE(fault.task->fail_nth, 0);
+	put_task_struct(fault.task);
+	fault.task = NULL;
+	kunit_end_suppress_warning(fault.test, fault.warnings);
+}
+
+static struct vmt *vmt_new_faulty(struct kunit *test, enum mmop online_type,
+				  unsigned long nr_blocks, u64 block_size)
+{
+	struct vmt *vmt = vmt_new(test, online_type, nr_blocks, block_size);
+
+	fault.test = test;
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, disarm, NULL));
+	return vmt;
+}
+
+/* Returns whether there was an nth allocation. It may lead to some warnings. */
+static bool has_failed(struct kunit *test, int nr_warnings)
+{
+	bool failed = fault.task && !READ_ONCE(fault.task->fail_nth);
+
+	KUNIT_EXPECT_NOT_NULL_MSG(test, fault.task, "nothing to fail");
+	KUNIT_EXPECT_LE(test, kunit_suppressed_warning_count(fault.warnings),
+			nr_warnings);
+	disarm(NULL);
+	return failed;
+}
+
+static void probe_backs_out_without_memory(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new_faulty(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB);
+	unsigned int nth, nr_backed_out = 0;
+	bool failed = true;
+
+	vmt->dev.probe = arm_in_probe;
+	for (nth = 1; failed; nth++) {
+		fault.nth = nth;
+		KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
+		vmt_settle(vmt);
+		failed = has_failed(test, 0);
+		if (!virtio_kunit_is_bound(&vmt->dev.vk)) {
+			KUNIT_EXPECT_TRUE(test, failed);
+			nr_backed_out++;
+		}
+		virtio_kunit_unregister(&vmt->dev.vk);
+		phantom_snapshot_expect(test, &vmt->without);
+	}
+	KUNIT_EXPECT_GE(test, nr_backed_out, 5);
+
+	vmt_bind(vmt, VMT_SB);
+	vmt_expect_plugged(vmt, VMT_SB);
+}
+
+/* Returns whether there was an nth allocation when @vmt is resized to @size. */
+static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
+{
+	bool failed;
+
+	fault.nth = nth;
+	vmt_resize(vmt, size);
+	/* One warning of add_pages() on x86 */
+	failed = has_failed(vmt->test, 1);
+	vmt_expect_consistent(vmt);
+	return failed;
+}
+
+/*
+ * Another memory block is there already: on x86, adding memory does not check
+ * whether there was memory for page tables, which this one provides. The same goes
+ * for the per-cpu lists of pages of a zone without memory.
+ */
+static void resizing_recovers(struct kunit *test, enum mmop online_type,
+			      u64 block_size, u64 small, u64 large,
+			      unsigned int nr_faults)
+{
+	struct vmt *vmt = vmt_new_faulty(test, online_type, 2, block_size);
+	bool in_plug = true, in_unplug = true;
+	unsigned int nth, nr_given_up = 0;
+
+	vmt->dev.config_read = arm_in_worker;
+	vmt_bind(vmt, small);
+	for (nth = 1; in_plug || in_unplug; nth++) {
+		if (in_plug)
+			in_plug = resize_faulty(vmt, large, nth);
+		if (virtio_mem_device_plugged_size(&vmt->dev) != large)
+			vmt_resize(vmt, large);
+		if (virtio_mem_device_plugged_size(&vmt->dev) == small) {
+			vmt_expect_consistent(vmt);
+			nr_given_up++;
+			vmt_remove(vmt);
+			vmt_bind(vmt, large);
+		}
+		KUNIT_ASSERT_EQ(test, large,
+				virtio_mem_device_plugged_size(&vmt->dev));
+
+		if (in_unplug)
+			in_unplug = resize_faulty(vmt, small, nth);
+		if (virtio_mem_device_plugged_size(&vmt->dev) != small)
+			vmt_resize(vmt, small);
+		vmt_expect_plugged(vmt, small);
+	}
+	KUNIT_EXPECT_GE(test, nth - 2, nr_faults);
+	/*
+	 * No memory for the resource is not told from a resource that exists
+	 * already, which makes the driver give up: see register_memory_resource().
+	 */
+	KUNIT_EXPECT_LE(test, nr_given_up, 1);
+}
+
+static void resizing_memory_block_recovers_without_memory(struct kunit *test)
+{
+	resizing_recovers(test, MMOP_ONLINE_MOVABLE, VMT_SB, VMT_MB - 2 * VMT_SB,
+			  VMT_MB, 1);
+}
+
+static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
+{
+	resizing_recovers(test, MMOP_ONLINE_MOVABLE, VMT_SB, VMT_MB,
+			  VMT_MB + 2 * VMT_SB, 10);
+}
+
+/* What it takes to online a memory block is no different from the above. */
+static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
+{
+	resizing_recovers(test, MMOP_OFFLINE, VMT_MB, VMT_MB, 2 * VMT_MB, 10);
+}
+
+#else
+
+static int virtio_mem_faults_init(struct kunit *test)
+{
+	kunit_skip(test, "needs FAILSLAB, FAIL_PAGE_ALLOC, FAULT_INJECTION_DEBUG_FS");
+}
+
+static void probe_backs_out_without_memory(struct kunit *test)
+{
+}
+
+static void resizing_memory_block_recovers_without_memory(struct kunit *test)
+{
+}
+
+static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
+{
+}
+
+static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
+{
+}
+
+#endif
+
+static struct kunit_case virtio_mem_faults_cases[] = {
+	KUNIT_CASE(probe_backs_out_without_memory),
+	KUNIT_CASE(resizing_memory_block_recovers_without_memory),
+	KUNIT_CASE(resizing_by_memory_block_recovers_without_memory),
+	KUNIT_CASE(resizing_by_big_block_recovers_without_memory),
+	{}
+};
+
+static struct kunit_suite virtio_mem_faults_suite = {
+	.name = "virtio_mem_faults",
+	.init = virtio_mem_faults_init,
+	.test_cases = virtio_mem_faults_cases,
+};
+
+kunit_test_suite(virtio_mem_faults_suite);
+
+MODULE_DESCRIPTION("KUnit tests for virtio-mem without memory");
+MODULE_LICENSE("GPL");

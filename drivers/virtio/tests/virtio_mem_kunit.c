@@ -1,0 +1,764 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem driver: plugging and unplugging, in sub-block
+ * mode and in big-block mode, and what the device answers.
+ */
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/gfp.h>
+#include <linux/sizes.h>
+
+#include "virtio_mem_kunit.h"
+
+/*
+ * Sub-block mode
+ */
+
+static u64 nothing(void)
+{
+	return 0;
+}
+
+static u64 one_subblock(void)
+{
+	return VMT_SB;
+}
+
+static u64 half_a_block(void)
+{
+	return VMT_MB / 2;
+}
+
+static u64 one_and_a_half_blocks(void)
+{
+	return VMT_MB + VMT_MB / 2;
+}
+
+static u64 everything(void)
+{
+	return 2 * VMT_MB;
+}
+
+/**
+ * struct size_param - what is requested of a region of two memory blocks
+ * @desc: in words
+ * @online_type: how memory is onlined
+ * @size: the size, a function because it depends on the system
+ */
+struct size_param {
+	const char *desc;
+	enum mmop online_type;
+	u64 (*size)(void);
+};
+
+static const struct size_param size_params[] = {
+	{ "nothing", MMOP_ONLINE_MOVABLE, nothing },
+	{ "one sub-block, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE, one_subblock },
+	{ "half a memory block, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE, half_a_block },
+	{ "half a memory block, kernel zone", MMOP_ONLINE_KERNEL, half_a_block },
+	{ "one and a half memory blocks, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE,
+	  one_and_a_half_blocks },
+	{ "everything, kernel zone", MMOP_ONLINE_KERNEL, everything },
+};
+
+KUNIT_ARRAY_PARAM_DESC(size, size_params, desc);
+
+static void probe_plugs_what_is_requested(struct kunit *test)
+{
+	const struct size_param *param = test->param_value;
+	const u64 size = param->size();
+	struct vmt *vmt = vmt_probe(test, param->online_type, 2, size);
+	u64 rest = round_up(size, VMT_MB) - size;
+
+	vmt_expect_plugged(vmt, size);
+	KUNIT_EXPECT_EQ(test, size > 0, vmt_is_online(vmt, 0));
+	KUNIT_EXPECT_EQ(test, size > VMT_MB, vmt_is_online(vmt, 1));
+	if (size)
+		vmt_expect_pages(vmt, 0, size, PHANTOM_FREE);
+	if (rest)
+		vmt_expect_pages(vmt, size, rest, PHANTOM_SKIPPABLE);
+}
+
+static void probe_negotiates_that_unplugged_memory_is_inaccessible(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, 0);
+
+	KUNIT_EXPECT_TRUE(test, __virtio_test_bit(&vmt->dev.vk.vdev,
+						  VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE));
+}
+
+static void probe_first_unplugs_what_was_left_plugged(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB);
+
+	bitmap_set(vmt->dev.plugged, 1, 2);
+	vmt->dev.config.plugged_size = cpu_to_le64(2 * VMT_SB);
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_bind(vmt, VMT_MB / 2);
+	KUNIT_EXPECT_EQ(test, 1, vmt->dev.nr_requests[VIRTIO_MEM_REQ_UNPLUG_ALL]);
+	KUNIT_EXPECT_EQ(test, 0, vmt->dev.nr_requests[VIRTIO_MEM_REQ_PLUG]);
+	vmt_expect_plugged(vmt, 2 * VMT_SB);
+
+	vmt_retry(vmt);
+	KUNIT_EXPECT_EQ(test, 2, vmt->dev.nr_requests[VIRTIO_MEM_REQ_UNPLUG_ALL]);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+	vmt_expect_pages(vmt, 0, VMT_MB / 2, PHANTOM_FREE);
+}
+
+static void shrinking_makes_free_subblocks_skippable(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
+
+	vmt_resize(vmt, VMT_MB - 2 * VMT_SB);
+	vmt_expect_plugged(vmt, VMT_MB - 2 * VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB - 2 * VMT_SB, 2 * VMT_SB, PHANTOM_SKIPPABLE);
+}
+
+static void growing_frees_skippable_subblocks(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+
+	vmt_resize(vmt, VMT_MB - 2 * VMT_SB);
+	vmt_resize(vmt, VMT_MB);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+}
+
+static void growing_frees_subblocks_that_never_were_free(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	vmt_resize(vmt, VMT_MB);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+}
+
+/*
+ * The zones take turns. Both have another memory block, because it takes longer to
+ * online the first and to offline the last one of a zone. There is a hole in what is
+ * plugged, and not much is unplugged, as that takes longer, too.
+ */
+static void partially_plugged_block_survives_200_rounds(struct kunit *test)
+{
+	const u64 size = 3 * VMT_MB - 4 * VMT_SB;
+	unsigned long *plugged;
+	struct page *page;
+	struct vmt *vmt;
+	int i;
+
+	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 3, 3 * VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
+	page = vmt_use_page(vmt, 3 * VMT_MB - 1);
+	vmt_resize(vmt, size);
+	vmt_stop_using_page(vmt, page);
+	plugged = kunit_kcalloc(test, BITS_TO_LONGS(vmt->dev.nr_blocks),
+				sizeof(long), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, plugged);
+	bitmap_copy(plugged, vmt->dev.plugged, vmt->dev.nr_blocks);
+
+	for (i = 0; i < 200; i++) {
+		KUNIT_ASSERT_EQ_MSG(test, 0, vmt_offline(vmt, 2), "round %d", i);
+		KUNIT_ASSERT_EQ_MSG(test, 0,
+				    vmt_online(vmt, 2, i % 2 ?
+					       MMOP_ONLINE_MOVABLE :
+					       MMOP_ONLINE_KERNEL),
+				    "round %d", i);
+		vmt_expect_plugged(vmt, size);
+	}
+	KUNIT_EXPECT_TRUE(test, bitmap_equal(plugged, vmt->dev.plugged,
+					     vmt->dev.nr_blocks));
+}
+
+static void shrinking_to_nothing_removes_memory_blocks(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 2,
+				    VMT_MB + VMT_MB / 2);
+
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+}
+
+static void busy_subblock_stays_plugged(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
+	struct page *page = vmt_use_page(vmt, VMT_MB - 1);
+
+	vmt_resize(vmt, VMT_MB - VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB - 2 * VMT_SB, VMT_SB, PHANTOM_SKIPPABLE);
+	KUNIT_EXPECT_FALSE(test, PageOffline(page));
+	KUNIT_EXPECT_EQ(test, 1, page_count(page));
+
+	vmt_stop_using_page(vmt, page);
+	vmt_expect_plugged(vmt, VMT_MB - VMT_SB);
+}
+
+static void memory_block_goes_after_its_last_busy_subblock(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	struct page *page = vmt_use_page(vmt, VMT_MB / 2);
+
+	vmt_resize(vmt, 0);
+	KUNIT_EXPECT_EQ(test, VMT_SB, virtio_mem_device_plugged_size(&vmt->dev));
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
+
+	vmt_stop_using_page(vmt, page);
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+}
+
+static void offline_block_is_resized(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_resize(vmt, VMT_MB);
+	vmt_resize(vmt, VMT_SB);
+	vmt_expect_plugged(vmt, VMT_SB);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
+	vmt_expect_plugged(vmt, VMT_SB);
+}
+
+static void offline_block_is_removed_once_unplugged(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+}
+
+static void offline_blocks_shrink_before_online_ones(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, 2 * VMT_MB);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_resize(vmt, 2 * VMT_MB - 3 * VMT_SB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB - 3 * VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
+}
+
+static void movable_blocks_shrink_before_those_of_the_kernel(struct kunit *test)
+{
+	struct vmt *vmt;
+
+	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, 2 * VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
+	vmt_resize(vmt, 2 * VMT_MB - 2 * VMT_SB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB - 2 * VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
+}
+
+static void notifiers_see_skippable_pages_with_count_1(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB / 2);
+	struct vmt_observer *before = vmt_observe(vmt, 1);
+	struct vmt_observer *after = vmt_observe(vmt, -1);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	KUNIT_EXPECT_EQ(test, 1, before->nr_going);
+	KUNIT_EXPECT_EQ(test, 1, before->nr_offline);
+	KUNIT_EXPECT_EQ(test, 1, after->nr_going);
+	KUNIT_EXPECT_EQ(test, 1, after->nr_offline);
+}
+
+static void vetoed_offlining_changes_nothing(struct kunit *test, int priority)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB / 2);
+	struct vmt_observer *before = vmt_observe(vmt, 1);
+	struct vmt_observer *after = vmt_observe(vmt, -1);
+	struct vmt_observer *veto = priority > 0 ? before : after;
+
+	veto->veto = -EPERM;
+	KUNIT_EXPECT_EQ(test, -EPERM, vmt_offline(vmt, 0));
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
+	KUNIT_EXPECT_EQ(test, 1, before->nr_cancelled);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+
+	/* The driver is able to work on the memory block. */
+	vmt_resize(vmt, VMT_MB / 4);
+	vmt_expect_plugged(vmt, VMT_MB / 4);
+	veto->veto = 0;
+	KUNIT_EXPECT_EQ(test, 0, vmt_offline(vmt, 0));
+}
+
+static void offlining_vetoed_before_the_driver_changes_nothing(struct kunit *test)
+{
+	vetoed_offlining_changes_nothing(test, 1);
+}
+
+static void offlining_vetoed_after_the_driver_changes_nothing(struct kunit *test)
+{
+	vetoed_offlining_changes_nothing(test, -1);
+}
+
+static void plugs_no_more_than_is_usable(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 3, VMT_SB);
+
+	vmt->dev.extent = 0;
+	virtio_mem_device_unplug_all(&vmt->dev);
+	vmt_bind(vmt, VMT_MB + VMT_MB / 2);
+	/* The usable region ends amid the second memory block. */
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+
+	/* It grows with what is requested. */
+	vmt_resize(vmt, 2 * VMT_MB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+}
+
+static void small_device_blocks_are_plugged_by_the_subblock(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB / 4);
+
+	vmt_bind(vmt, VMT_SB + VMT_SB / 2);
+	vmt_expect_plugged(vmt, VMT_SB);
+	vmt_resize(vmt, 3 * VMT_SB - VMT_SB / 4);
+	vmt_expect_plugged(vmt, 2 * VMT_SB);
+}
+
+static void large_device_blocks_are_subblocks(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	vmt_bind(vmt, VMT_MB);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_resize(vmt, VMT_MB - VMT_SB);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_resize(vmt, VMT_MB / 2);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+static struct kunit_case virtio_mem_sbm_cases[] = {
+	KUNIT_CASE_PARAM(probe_plugs_what_is_requested, size_gen_params),
+	KUNIT_CASE(probe_negotiates_that_unplugged_memory_is_inaccessible),
+	KUNIT_CASE(probe_first_unplugs_what_was_left_plugged),
+	KUNIT_CASE_PARAM(shrinking_makes_free_subblocks_skippable, zone_gen_params),
+	KUNIT_CASE(growing_frees_skippable_subblocks),
+	KUNIT_CASE(growing_frees_subblocks_that_never_were_free),
+	KUNIT_CASE(partially_plugged_block_survives_200_rounds),
+	KUNIT_CASE_PARAM(shrinking_to_nothing_removes_memory_blocks,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(busy_subblock_stays_plugged, zone_gen_params),
+	KUNIT_CASE(memory_block_goes_after_its_last_busy_subblock),
+	KUNIT_CASE(offline_block_is_resized),
+	KUNIT_CASE(offline_block_is_removed_once_unplugged),
+	KUNIT_CASE(offline_blocks_shrink_before_online_ones),
+	KUNIT_CASE(movable_blocks_shrink_before_those_of_the_kernel),
+	KUNIT_CASE_PARAM(notifiers_see_skippable_pages_with_count_1,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(offlining_vetoed_before_the_driver_changes_nothing,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(offlining_vetoed_after_the_driver_changes_nothing,
+			 zone_gen_params),
+	KUNIT_CASE(plugs_no_more_than_is_usable),
+	KUNIT_CASE(small_device_blocks_are_plugged_by_the_subblock),
+	KUNIT_CASE(large_device_blocks_are_subblocks),
+	{}
+};
+
+static struct kunit_suite virtio_mem_sbm_suite = {
+	.name = "virtio_mem_sbm",
+	.init = vmt_init,
+	.test_cases = virtio_mem_sbm_cases,
+};
+
+/*
+ * Big-block mode
+ */
+
+static void probe_plugs_big_blocks(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, vmt_online_type(test), 3, VMT_MB);
+
+	vmt_bind(vmt, 2 * VMT_MB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 1));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
+}
+
+static void big_block_is_skippable_while_it_goes(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, vmt_online_type(test), 2, VMT_MB);
+	struct vmt_observer *before, *after;
+
+	vmt_bind(vmt, 2 * VMT_MB);
+	before = vmt_observe(vmt, 1);
+	before->fake_offline = true;
+	after = vmt_observe(vmt, -1);
+	after->fake_offline = true;
+
+	vmt_resize(vmt, VMT_MB);
+	KUNIT_EXPECT_EQ(test, 1, before->nr_going);
+	KUNIT_EXPECT_EQ(test, 1, before->nr_offline);
+	KUNIT_EXPECT_EQ(test, 1, after->nr_going);
+	KUNIT_EXPECT_EQ(test, 1, after->nr_offline);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+}
+
+static void busy_big_block_stays_plugged(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	struct page *page;
+
+	vmt_bind(vmt, VMT_MB);
+	page = vmt_use_page(vmt, VMT_MB / 2);
+	vmt_resize(vmt, 0);
+	KUNIT_EXPECT_EQ(test, VMT_MB, virtio_mem_device_plugged_size(&vmt->dev));
+	KUNIT_EXPECT_EQ(test, 1, page_count(page));
+
+	vmt_stop_using_page(vmt, page);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+}
+
+static void big_block_that_cannot_go_offline_is_free_again(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	struct vmt_observer *observer;
+
+	vmt_bind(vmt, VMT_MB);
+	observer = vmt_observe(vmt, -1);
+	observer->fake_offline = true;
+	observer->veto = -EBUSY;
+	vmt_resize(vmt, 0);
+	KUNIT_EXPECT_LE(test, 1, observer->nr_going);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+
+	observer->veto = 0;
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, 0);
+}
+
+static void big_block_goes_offline_and_online(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+
+	vmt_bind(vmt, VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+}
+
+/* Big blocks of two memory blocks, and device blocks smaller than either. */
+static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
+{
+	struct vmt *vmt;
+	char size[24];
+
+	snprintf(size, sizeof(size), "%llu", 2 * VMT_MB);
+	vmt_set_param(test, "virtio_mem.bbm_block_size", size);
+	vmt_set_param(test, "virtio_mem.force_bbm", "1");
+	vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 4, VMT_SB);
+	if (!IS_ALIGNED(vmt->ph.start, 2 * VMT_MB))
+		kunit_skip(test, "no aligned range of physical address space");
+	vmt_bind(vmt, requested_size);
+	return vmt;
+}
+
+static void big_block_may_have_several_memory_blocks(struct kunit *test)
+{
+	struct vmt *vmt = bind_double_blocks(test, 3 * VMT_MB);
+
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 1));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
+
+	vmt_resize(vmt, VMT_MB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+}
+
+static void big_block_may_be_partially_online(struct kunit *test)
+{
+	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+}
+
+/* The second memory block is found to be busy after the first is fake-offline. */
+static void partly_busy_big_block_is_free_again(struct kunit *test)
+{
+	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
+	struct page *page = vmt_use_page(vmt, VMT_MB);
+
+	vmt_resize(vmt, 0);
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+	vmt_stop_using_page(vmt, page);
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+}
+
+static void removed_big_block_is_unplugged_later(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+
+	vmt_bind(vmt, VMT_MB);
+	/* It tries again once, right after it removed the memory block. */
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .last = 2, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, 0);
+}
+
+static struct kunit_case virtio_mem_bbm_cases[] = {
+	KUNIT_CASE_PARAM(probe_plugs_big_blocks, zone_gen_params),
+	KUNIT_CASE_PARAM(big_block_is_skippable_while_it_goes, zone_gen_params),
+	KUNIT_CASE(busy_big_block_stays_plugged),
+	KUNIT_CASE(big_block_that_cannot_go_offline_is_free_again),
+	KUNIT_CASE(big_block_goes_offline_and_online),
+	KUNIT_CASE(big_block_may_have_several_memory_blocks),
+	KUNIT_CASE(big_block_may_be_partially_online),
+	KUNIT_CASE(partly_busy_big_block_is_free_again),
+	KUNIT_CASE(removed_big_block_is_unplugged_later),
+	{}
+};
+
+static struct kunit_suite virtio_mem_bbm_suite = {
+	.name = "virtio_mem_bbm",
+	.init = vmt_init,
+	.test_cases = virtio_mem_bbm_cases,
+};
+
+/*
+ * What the device answers
+ */
+
+/**
+ * struct answer_param - what the device answers, and what becomes of it
+ * @desc: in words
+ * @grow: whether the driver has to plug memory, or to unplug some
+ * @answer: what the device answers a request
+ * @outcome: what the driver does: try again at once or later, or give up
+ */
+struct answer_param {
+	const char *desc;
+	bool grow;
+	u16 answer;
+	enum { AT_ONCE, LATER, NEVER } outcome;
+};
+
+static const struct answer_param answer_params[] = {
+	{ "PLUG is answered BUSY", true, VIRTIO_MEM_RESP_BUSY, LATER },
+	{ "PLUG is answered NACK", true, VIRTIO_MEM_RESP_NACK, AT_ONCE },
+	{ "PLUG is answered ERROR", true, VIRTIO_MEM_RESP_ERROR, NEVER },
+	{ "UNPLUG is answered BUSY", false, VIRTIO_MEM_RESP_BUSY, LATER },
+	/* Not for UNPLUG, as the specification has it, so anything might do. */
+	{ "UNPLUG is answered NACK", false, VIRTIO_MEM_RESP_NACK, LATER },
+	{ "UNPLUG is answered ERROR", false, VIRTIO_MEM_RESP_ERROR, NEVER },
+};
+
+KUNIT_ARRAY_PARAM_DESC(answer, answer_params, desc);
+
+/*
+ * A sequence of requests: plug the rest of a memory block, and some of another. Or
+ * unplug some of the latter one by one, which removes it, and some of the former.
+ */
+static u64 size_before(bool grow)
+{
+	return grow ? VMT_MB - 2 * VMT_SB : VMT_MB + 2 * VMT_SB;
+}
+
+static u64 size_after(bool grow)
+{
+	return grow ? VMT_MB + VMT_SB : VMT_MB - VMT_SB;
+}
+
+static unsigned int nr_requests(bool grow)
+{
+	return grow ? 2 : 3;
+}
+
+static void expect_outcome(struct vmt *vmt, const struct answer_param *param,
+			   unsigned int nth)
+{
+	const struct virtio_mem_exception exception = {
+		.nth = nth,
+		.answer = param->answer,
+	};
+	const u64 size = size_after(param->grow);
+	struct kunit *test = vmt->test;
+
+	vmt_resize(vmt, size_before(param->grow));
+	virtio_mem_device_except(&vmt->dev, &exception);
+	vmt_resize(vmt, size);
+	KUNIT_ASSERT_GE(test, vmt->dev.nr_since, nth);
+	if (param->outcome != AT_ONCE) {
+		vmt_expect_consistent(vmt);
+		/* It tries again earlier after it removed a memory block. */
+		if (nth == 1)
+			KUNIT_EXPECT_EQ(test, nth, vmt->dev.nr_since);
+		vmt_retry(vmt);
+	}
+	if (param->outcome == NEVER) {
+		KUNIT_EXPECT_EQ_MSG(test, nth, vmt->dev.nr_since,
+				    "driver did not give up");
+		vmt_expect_consistent(vmt);
+	} else {
+		KUNIT_EXPECT_EQ(test, nr_requests(param->grow) + 1,
+				vmt->dev.nr_since);
+		vmt_expect_plugged(vmt, size);
+	}
+}
+
+static void driver_takes_any_answer(struct kunit *test)
+{
+	const struct answer_param *param = test->param_value;
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 2, VMT_SB);
+	unsigned int nth;
+
+	vmt_bind(vmt, 0);
+	for (nth = 1; nth <= nr_requests(param->grow); nth++) {
+		expect_outcome(vmt, param, nth);
+		if (param->outcome == NEVER) {
+			vmt_remove(vmt);
+			vmt_bind(vmt, 0);
+		}
+	}
+}
+
+static u64 less(void)
+{
+	return VMT_MB - 4 * VMT_SB;
+}
+
+static u64 more(void)
+{
+	return VMT_MB + 4 * VMT_SB;
+}
+
+/**
+ * struct change_param - what is requested while a request is under way
+ * @desc: in words
+ * @grow: whether the driver was plugging memory
+ * @size: the size that is requested then
+ */
+struct change_param {
+	const char *desc;
+	bool grow;
+	u64 (*size)(void);
+};
+
+static const struct change_param change_params[] = {
+	{ "unplug while plugging", true, less },
+	{ "plug while unplugging", false, more },
+};
+
+KUNIT_ARRAY_PARAM_DESC(change, change_params, desc);
+
+static void expect_change(struct vmt *vmt, unsigned int nth, bool delay)
+{
+	const struct change_param *param = vmt->test->param_value;
+	const struct virtio_mem_exception exception = {
+		.nth = nth,
+		.answer = VIRTIO_MEM_HONEST,
+		.hold = delay,
+		.resize = !delay,
+		.requested_size = param->size(),
+	};
+
+	vmt_resize(vmt, size_before(param->grow));
+	virtio_mem_device_except(&vmt->dev, &exception);
+	virtio_mem_device_resize(&vmt->dev, size_after(param->grow));
+	if (delay) {
+		KUNIT_EXPECT_TRUE(vmt->test,
+				  virtio_mem_device_wait_held(&vmt->dev));
+		virtio_mem_device_resize(&vmt->dev, param->size());
+		virtio_mem_device_release(&vmt->dev);
+	}
+	vmt_settle(vmt);
+	KUNIT_EXPECT_GE(vmt->test, vmt->dev.nr_since, nth);
+	vmt_expect_plugged(vmt, param->size());
+}
+
+static void driver_follows_size_changed_during_a_request(struct kunit *test)
+{
+	const struct change_param *param = test->param_value;
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 2, VMT_SB);
+	unsigned int nth;
+
+	vmt_bind(vmt, 0);
+	for (nth = 1; nth <= nr_requests(param->grow); nth++)
+		expect_change(vmt, nth, false);
+}
+
+static void driver_follows_size_changed_before_a_delayed_answer(struct kunit *test)
+{
+	const struct change_param *param = test->param_value;
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 2, VMT_SB);
+	unsigned int nth;
+
+	vmt_bind(vmt, 0);
+	for (nth = 1; nth <= nr_requests(param->grow); nth++)
+		expect_change(vmt, nth, true);
+}
+
+static void memory_that_cannot_be_unplugged_is_free_again(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .last = UINT_MAX, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_resize(vmt, 0);
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+
+	virtio_mem_device_except(&vmt->dev, NULL);
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, 0);
+}
+
+static struct kunit_case virtio_mem_answers_cases[] = {
+	KUNIT_CASE_PARAM(driver_takes_any_answer, answer_gen_params),
+	KUNIT_CASE_PARAM(driver_follows_size_changed_during_a_request,
+			 change_gen_params),
+	KUNIT_CASE_PARAM(driver_follows_size_changed_before_a_delayed_answer,
+			 change_gen_params),
+	KUNIT_CASE(memory_that_cannot_be_unplugged_is_free_again),
+	{}
+};
+
+static struct kunit_suite virtio_mem_answers_suite = {
+	.name = "virtio_mem_answers",
+	.init = vmt_init,
+	.test_cases = virtio_mem_answers_cases,
+};
+
+kunit_test_suites(&virtio_mem_sbm_suite, &virtio_mem_bbm_suite,
+		  &virtio_mem_answers_suite);
+
+MODULE_DESCRIPTION("KUnit tests for the virtio-mem driver");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,901 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem driver with a device of a hypervisor: what it
+ * does about PageOffline() pages when somebody outside resizes the device, with
+ * memory that is really there.
+ *
+ * A test case asks for a size on the console, see ask_for(). Whoever listens
+ * there has the hypervisor change the requested size of the device, which is the
+ * answer. If nobody does, all test cases are skipped.
+ *
+ * A test case starts and ends with nothing plugged. All memory of the device is
+ * guarded by phantom_guard(), so that nobody but the test cases uses it; they
+ * allocate it by alloc_contig_range().
+ */
+#include <kunit/phantom_memory.h>
+#include <kunit/test.h>
+#include <linux/anon_inodes.h>
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/jiffies.h>
+#include <linux/memory.h>
+#include <linux/migrate.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/pagemap.h>
+#include <linux/swap.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mem.h>
+#include <linux/workqueue.h>
+
+static unsigned int rounds = 20;
+module_param(rounds, uint, 0444);
+MODULE_PARM_DESC(rounds, "How often a memory block goes offline and online");
+
+/* How long to wait for whoever resizes the device, and for the driver. */
+#define PATIENCE_MS	(10 * MSEC_PER_SEC)
+
+/* The size of a memory block. */
+#define MB	((u64)memory_block_size_bytes())
+/* How many memory blocks the region of the device has to have. */
+#define NR_MB	4
+
+/**
+ * struct qemu_mem - a virtio-mem device of the hypervisor
+ * @test: the test case
+ * @vdev: the device, bound to its driver
+ * @ph: the region of the device. This is no phantom memory, but looks the same.
+ * @sb: the granularity in which the driver plugs and unplugs memory
+ * @without: the counters of memory hotplug while nothing is plugged
+ * @nr_held: how many pages test cases have allocated
+ */
+struct qemu_mem {
+	struct kunit *test;
+	struct virtio_device *vdev;
+	struct phantom_memory ph;
+	u64 sb;
+	struct phantom_snapshot without;
+	unsigned long nr_held;
+};
+
+static unsigned long pfn_at(struct qemu_mem *qm, u64 offset)
+{
+	return PHYS_PFN(qm->ph.start + offset);
+}
+
+/*
+ * The device
+ */
+
+static u64 plugged_size(struct qemu_mem *qm)
+{
+	u64 size;
+
+	virtio_cread_le(qm->vdev, struct virtio_mem_config, plugged_size, &size);
+	return size;
+}
+
+static u64 requested_size(struct qemu_mem *qm)
+{
+	u64 size;
+
+	virtio_cread_le(qm->vdev, struct virtio_mem_config, requested_size, &size);
+	return size;
+}
+
+static bool wait_until(struct qemu_mem *qm, u64 (*get)(struct qemu_mem *qm),
+		       u64 size)
+{
+	const unsigned long deadline = jiffies + msecs_to_jiffies(PATIENCE_MS);
+
+	while (get(qm) != size) {
+		if (time_after(jiffies, deadline))
+			return false;
+		fsleep(200);
+	}
+	return true;
+}
+
+/* Whoever listens on the console looks for these words. */
+static bool ask_for(struct qemu_mem *qm, u64 size)
+{
+	kunit_info(qm->test, "please resize to %llu bytes\n", size);
+	return wait_until(qm, requested_size, size);
+}
+
+/* Have the device resized, and wait until the driver plugged that much. */
+static bool try_to_resize(struct qemu_mem *qm, u64 size, u64 plugged)
+{
+	if (!ask_for(qm, size)) {
+		KUNIT_FAIL(qm->test, "nobody resized the device to %llu", size);
+		return false;
+	}
+	if (!wait_until(qm, plugged_size, plugged)) {
+		KUNIT_FAIL(qm->test, "driver plugged %llu, should be %llu",
+			   plugged_size(qm), plugged);
+		return false;
+	}
+	/* Where the driver does its work. */
+	__flush_workqueue(system_freezable_wq);
+	return true;
+}
+
+static void resize_to(struct qemu_mem *qm, u64 size, u64 plugged)
+{
+	KUNIT_ASSERT_TRUE(qm->test, try_to_resize(qm, size, plugged));
+}
+
+static void resize(struct qemu_mem *qm, u64 size)
+{
+	resize_to(qm, size, size);
+}
+
+/*
+ * Memory blocks
+ */
+
+static struct memory_block *get_block(struct qemu_mem *qm, unsigned int i)
+{
+	return memory_block_get(phys_to_block_id(qm->ph.start + i * MB));
+}
+
+static int online(struct qemu_mem *qm, unsigned int i, enum mmop online_type)
+{
+	struct memory_block *mem;
+	int ret = -ENODEV;
+
+	lock_device_hotplug();
+	mem = get_block(qm, i);
+	if (mem) {
+		mem->online_type = online_type;
+		ret = device_online(&mem->dev);
+		memory_block_put(mem);
+	}
+	unlock_device_hotplug();
+	return ret;
+}
+
+static int offline(struct qemu_mem *qm, unsigned int i)
+{
+	struct memory_block *mem;
+	int ret = -ENODEV;
+
+	lock_device_hotplug();
+	mem = get_block(qm, i);
+	if (mem) {
+		ret = device_offline(&mem->dev);
+		memory_block_put(mem);
+	}
+	unlock_device_hotplug();
+	return ret;
+}
+
+/*
+ * What everybody believes about the memory of the device: only so much of it is
+ * in use by Linux, in the memory blocks that are online.
+ */
+static void expect_counters(struct qemu_mem *qm, u64 managed)
+{
+	struct phantom_snapshot expected = qm->without, now;
+	unsigned long nr_pages = PHYS_PFN(MB), nr_managed = PHYS_PFN(managed);
+	struct memory_block *mem;
+	unsigned long pfn;
+	unsigned int i;
+
+	for (i = 0; i < qm->ph.size / MB; i++) {
+		mem = get_block(qm, i);
+		if (!mem)
+			continue;
+		expected.nr_memory_blocks++;
+		if (mem->state == MEM_ONLINE) {
+			struct zone *zone;
+			unsigned long nr;
+			int z;
+
+			pfn = pfn_at(qm, i * MB);
+			zone = page_zone(pfn_to_page(pfn));
+			z = zone_idx(zone);
+			nr = min(nr_pages, nr_managed);
+			nr_managed -= nr;
+
+			expected.totalram += nr;
+			expected.zone[z].managed += nr;
+			expected.zone[z].free += nr;
+			expected.zone[z].present += nr_pages;
+			expected.zone[z].spanned += nr_pages;
+			expected.node_present += nr_pages;
+			expected.node_spanned = pfn + nr_pages -
+				NODE_DATA(zone_to_nid(zone))->node_start_pfn;
+			if (!i)
+				expected.zone[z].free -= qm->nr_held;
+		}
+		memory_block_put(mem);
+	}
+	phantom_snapshot_take(&now);
+	expected.resources = now.resources;
+	phantom_snapshot_expect(qm->test, &expected);
+}
+
+static void expect_pages(struct qemu_mem *qm, u64 offset, u64 size,
+			 enum phantom_state state)
+{
+	if (size)
+		phantom_expect(&qm->ph, pfn_at(qm, offset), PHYS_PFN(size), state);
+}
+
+/* The driver remembers by PageDirty() what it never gave to the buddy. */
+static void expect_dirty(struct qemu_mem *qm, u64 offset, u64 size, bool dirty)
+{
+	unsigned long i;
+
+	for (i = 0; i < PHYS_PFN(size); i++) {
+		if (PageDirty(pfn_to_page(pfn_at(qm, offset) + i)) == dirty)
+			continue;
+		KUNIT_FAIL(qm->test, "page %lu from %#llx is%s dirty", i, offset,
+			   dirty ? " not" : "");
+		break;
+	}
+}
+
+/*
+ * The device has plugged exactly the first @size bytes of its region. They are
+ * free, and the rest of the last memory block may be skipped.
+ */
+static void expect_plugged(struct qemu_mem *qm, u64 size)
+{
+	KUNIT_EXPECT_EQ(qm->test, size, plugged_size(qm));
+	expect_counters(qm, size);
+	expect_pages(qm, 0, size, PHANTOM_FREE);
+	expect_pages(qm, size, ALIGN(size, MB) - size, PHANTOM_SKIPPABLE);
+}
+
+/*
+ * Contents
+ */
+
+/* Pages of the device that a test case allocated. */
+struct held {
+	struct qemu_mem *qm;
+	u64 offset;
+	u64 size;
+};
+
+static void free_held(void *arg)
+{
+	struct held *held = arg;
+
+	held->qm->nr_held -= PHYS_PFN(held->size);
+	free_contig_range(pfn_at(held->qm, held->offset), PHYS_PFN(held->size));
+}
+
+/* Allocate these pages; they are freed when the test case ends. */
+static struct held *hold(struct qemu_mem *qm, u64 offset, u64 size)
+{
+	const unsigned long start_pfn = pfn_at(qm, offset);
+	struct held *held;
+
+	held = kunit_kzalloc(qm->test, sizeof(*held), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(qm->test, held);
+	held->qm = qm;
+	held->offset = offset;
+	held->size = size;
+	KUNIT_ASSERT_EQ_MSG(qm->test, 0,
+			    alloc_contig_range(start_pfn,
+					       start_pfn + PHYS_PFN(size),
+					       ACR_FLAGS_NONE, GFP_KERNEL),
+			    "%#llx bytes at %#llx", size, offset);
+	qm->nr_held += PHYS_PFN(size);
+	KUNIT_ASSERT_EQ(qm->test, 0,
+			kunit_add_action_or_reset(qm->test, free_held, held));
+	return held;
+}
+
+static void release(struct held *held)
+{
+	kunit_release_action(held->qm->test, free_held, held);
+}
+
+/* Of each cache line, the first word: its own address, and a mark. */
+#define STEP	(64 / sizeof(u64))
+
+static u64 word_for(const u64 *where, u8 mark)
+{
+	return mark ? (u64)(uintptr_t)where ^ (mark * 0x0101010101010101ULL) : 0;
+}
+
+static void fill(struct held *held, u8 mark)
+{
+	u64 *start = page_address(pfn_to_page(pfn_at(held->qm, held->offset)));
+	u64 *where;
+
+	for (where = start; where < start + held->size / sizeof(u64); where += STEP)
+		*where = word_for(where, mark);
+}
+
+/* The pages contain what fill() wrote. With a mark of 0, they contain nothing. */
+static void expect_filled(struct held *held, u8 mark)
+{
+	u64 *start = page_address(pfn_to_page(pfn_at(held->qm, held->offset)));
+	u64 *where;
+
+	for (where = start; where < start + held->size / sizeof(u64); where += STEP) {
+		if (*where == word_for(where, mark))
+			continue;
+		KUNIT_FAIL(held->qm->test, "%#llx at %#llx, expected %#llx", *where,
+			   held->offset + (where - start) * sizeof(u64),
+			   word_for(where, mark));
+		break;
+	}
+}
+
+/* Use free memory. */
+static void write_to(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
+{
+	struct held *held;
+
+	if (!size)
+		return;
+	held = hold(qm, offset, size);
+	fill(held, mark);
+	expect_filled(held, mark);
+	release(held);
+}
+
+/* Free memory still has what it had when it was freed, as nobody else used it. */
+static void expect_written(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
+{
+	struct held *held;
+
+	if (!size || want_init_on_alloc(GFP_KERNEL) || want_init_on_free() ||
+	    page_poisoning_enabled())
+		return;
+	held = hold(qm, offset, size);
+	expect_filled(held, mark);
+	release(held);
+}
+
+/*
+ * The fixture
+ */
+
+/* There is no other way to the bus than a driver; this one wants no device. */
+static const struct virtio_device_id no_device[] = { { 0 } };
+
+static struct virtio_driver bus_visitor = {
+	.driver.name = "virtio_mem_qemu_kunit",
+	.id_table = no_device,
+};
+
+static int is_virtio_mem(struct device *dev, const void *unused)
+{
+	return dev_to_virtio(dev)->id.device == VIRTIO_ID_MEM;
+}
+
+static void put_vdev(void *vdev)
+{
+	put_device(&((struct virtio_device *)vdev)->dev);
+}
+
+static struct virtio_device *find_device(struct kunit *test)
+{
+	struct virtio_device *vdev;
+	struct device *dev;
+
+	KUNIT_ASSERT_EQ(test, 0, register_virtio_driver(&bus_visitor));
+	dev = bus_find_device(bus_visitor.driver.bus, NULL, NULL, is_virtio_mem);
+	unregister_virtio_driver(&bus_visitor);
+	if (!dev)
+		kunit_skip(test, "there is no virtio-mem device");
+	vdev = dev_to_virtio(dev);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_vdev, vdev));
+	if (!dev->driver)
+		kunit_skip(test, "no driver is bound to the virtio-mem device");
+	return vdev;
+}
+
+static void restore_online_type(void *online_type)
+{
+	mhp_set_default_online_type((long)online_type);
+}
+
+/* How memory is onlined that the driver adds. */
+static void set_online_type(struct kunit *test, enum mmop online_type)
+{
+	const long old = mhp_get_default_online_type();
+
+	mhp_set_default_online_type(online_type);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_online_type,
+						  (void *)old));
+}
+
+/* Is somebody there who resizes the device? */
+static void require_listener(struct qemu_mem *qm)
+{
+	static enum { UNKNOWN, PRESENT, ABSENT } listener;
+	const u64 other_size = requested_size(qm) ? 0 : qm->sb;
+
+	if (listener == UNKNOWN) {
+		listener = ask_for(qm, other_size) ? PRESENT : ABSENT;
+		wait_until(qm, plugged_size, other_size);
+	}
+	if (listener == ABSENT)
+		kunit_skip(qm->test,
+			   "nobody resizes the device when asked to on the console");
+}
+
+/* Unplug all, also if that had been requested before, to no avail. */
+static bool resize_to_nothing(struct qemu_mem *qm)
+{
+	const u64 plugged = plugged_size(qm);
+
+	if (plugged && !requested_size(qm) && !try_to_resize(qm, plugged, plugged))
+		return false;
+	return !requested_size(qm) || try_to_resize(qm, 0, 0);
+}
+
+/* Let all be skipped that Linux believes is unplugged. Return what there is. */
+static unsigned int allow_offlining(struct qemu_mem *qm)
+{
+	unsigned int i, nr_blocks = 0;
+	struct memory_block *mem;
+	unsigned long pfn;
+
+	for (i = 0; i < qm->ph.size / MB; i++) {
+		mem = get_block(qm, i);
+		if (!mem)
+			continue;
+		nr_blocks++;
+		for (pfn = pfn_at(qm, i * MB); pfn < pfn_at(qm, (i + 1) * MB); pfn++) {
+			if (mem->state == MEM_ONLINE && PageOffline(pfn_to_page(pfn)))
+				__SetPageOfflineSkippable(pfn_to_page(pfn));
+		}
+		memory_block_put(mem);
+	}
+	return nr_blocks;
+}
+
+/* The device, or the driver, does not get back to where it was. */
+static bool lost;
+
+static void qemu_mem_end(void *arg)
+{
+	struct qemu_mem *qm = arg;
+
+	/* It was unbound on purpose, and will never follow again. */
+	if (!qm->vdev->dev.driver)
+		return;
+	lost = !resize_to_nothing(qm);
+	if (lost || !allow_offlining(qm))
+		return;
+
+	/* A single fault should not make every test case fail. Once again: */
+	KUNIT_FAIL(qm->test, "the driver left memory behind");
+	lost = !try_to_resize(qm, qm->sb, qm->sb) || !resize_to_nothing(qm) ||
+	       allow_offlining(qm);
+}
+
+static int qemu_mem_init(struct kunit *test)
+{
+	struct qemu_mem *qm;
+	u64 block_size;
+
+	qm = kunit_kzalloc(test, sizeof(*qm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, qm);
+	test->priv = qm;
+	qm->test = test;
+	qm->ph.test = test;
+	qm->vdev = find_device(test);
+	virtio_cread_le(qm->vdev, struct virtio_mem_config, addr, &qm->ph.start);
+	virtio_cread_le(qm->vdev, struct virtio_mem_config, region_size,
+			&qm->ph.size);
+	virtio_cread_le(qm->vdev, struct virtio_mem_config, block_size,
+			&block_size);
+	qm->sb = max(block_size, PFN_PHYS(pageblock_nr_pages));
+	if (qm->sb > MB / 8)
+		kunit_skip(test, "device blocks of %#llx are too large for memory blocks of %#llx",
+			   block_size, MB);
+	if (qm->ph.size < NR_MB * MB || !IS_ALIGNED(qm->ph.start, MB))
+		kunit_skip(test, "region %#llx-%#llx does not have %u memory blocks",
+			   qm->ph.start, qm->ph.start + qm->ph.size - 1, NR_MB);
+
+	if (lost)
+		kunit_skip(test, "the device was lost in an earlier test case");
+	set_online_type(test, MMOP_OFFLINE);
+	require_listener(qm);
+	KUNIT_ASSERT_TRUE(test, resize_to_nothing(qm));
+	return 0;
+}
+
+/* All is as before when a test case of this suite ends. */
+static int qemu_mem_init_and_restore(struct kunit *test)
+{
+	struct qemu_mem *qm;
+
+	qemu_mem_init(test);
+	qm = test->priv;
+	phantom_snapshot_take(&qm->without);
+	phantom_snapshot_expect_at_end(test);
+	phantom_guard(test);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, qemu_mem_end, qm));
+	return 0;
+}
+
+/*
+ * Cases
+ */
+
+/**
+ * struct qemu_mem_param - a variant of a test case
+ * @desc: the variant in words
+ * @online_type: the kind of zone that memory of the device is onlined to
+ */
+struct qemu_mem_param {
+	const char *desc;
+	enum mmop online_type;
+};
+
+static const struct qemu_mem_param zone_params[] = {
+	{ .desc = "ZONE_MOVABLE", .online_type = MMOP_ONLINE_MOVABLE },
+	{ .desc = "kernel zone", .online_type = MMOP_ONLINE_KERNEL },
+};
+
+KUNIT_ARRAY_PARAM_DESC(zone, zone_params, desc);
+
+static enum mmop zone_param(struct kunit *test)
+{
+	return ((const struct qemu_mem_param *)test->param_value)->online_type;
+}
+
+/* Nobody else must use the memory of the zone that @online_type is about. */
+static void require_empty_zone(struct kunit *test, enum mmop online_type)
+{
+	const int z = online_type == MMOP_ONLINE_MOVABLE ? ZONE_MOVABLE : ZONE_NORMAL;
+	struct zone *zone = &NODE_DATA(first_memory_node)->node_zones[z];
+
+	if (zone_managed_pages(zone))
+		kunit_skip(test, "zone %s has other memory", zone->name);
+}
+
+/* Have so much plugged, and onlined to the zone of this variant. */
+static struct qemu_mem *plug(struct kunit *test, u64 size)
+{
+	struct qemu_mem *qm = test->priv;
+
+	require_empty_zone(test, zone_param(test));
+	set_online_type(test, zone_param(test));
+	resize(qm, size);
+	return qm;
+}
+
+static void plugs_half_a_memory_block(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB / 2);
+
+	expect_plugged(qm, MB / 2);
+	expect_dirty(qm, MB / 2, MB / 2, true);
+	write_to(qm, 0, MB / 2, 0xa5);
+	expect_plugged(qm, MB / 2);
+}
+
+static void shrinking_makes_free_memory_skippable(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB);
+
+	write_to(qm, 0, MB, 0xa5);
+	resize(qm, MB / 2);
+	expect_plugged(qm, MB / 2);
+	expect_dirty(qm, MB / 2, MB / 2, false);
+	expect_written(qm, 0, MB / 2, 0xa5);
+}
+
+static void shrinking_gives_memory_back_to_the_host(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB);
+
+	write_to(qm, 0, MB, 0xa5);
+	resize(qm, MB / 2);
+	resize(qm, MB);
+	expect_plugged(qm, MB);
+	expect_written(qm, 0, MB / 2, 0xa5);
+	expect_written(qm, MB / 2, MB / 2, 0);
+}
+
+static void partially_plugged_block_survives_many_rounds(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB / 2);
+	unsigned int i;
+
+	write_to(qm, 0, MB / 2, 0xa5);
+	for (i = 0; i < rounds; i++) {
+		KUNIT_ASSERT_EQ_MSG(test, 0, offline(qm, 0), "round %u", i);
+		expect_counters(qm, 0);
+		KUNIT_ASSERT_EQ_MSG(test, 0, online(qm, 0, zone_param(test)),
+				    "round %u", i);
+		expect_plugged(qm, MB / 2);
+	}
+	expect_dirty(qm, MB / 2, MB / 2, true);
+	expect_written(qm, 0, MB / 2, 0xa5);
+}
+
+/* A block whose memory was unplugged while online does it as well. */
+static void block_survives_a_round_after_each_resize(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB);
+	const u64 sizes[] = { MB / 2, MB / 4, MB / 2 + qm->sb, MB - qm->sb, qm->sb, MB };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		resize(qm, sizes[i]);
+		expect_plugged(qm, sizes[i]);
+		write_to(qm, 0, sizes[i], i + 1);
+		KUNIT_ASSERT_EQ(test, 0, offline(qm, 0));
+		KUNIT_ASSERT_EQ(test, 0, online(qm, 0, zone_param(test)));
+		expect_plugged(qm, sizes[i]);
+		expect_dirty(qm, sizes[i], MB - sizes[i], true);
+		expect_written(qm, 0, sizes[i], i + 1);
+	}
+}
+
+static void resizes_across_memory_blocks(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB / 2);
+	const u64 sizes[] = {
+		MB + MB / 2, MB, MB + qm->sb, MB - qm->sb, 3 * MB, 2 * MB + MB / 2,
+		3 * MB - qm->sb, MB / 2, 2 * MB, 0,
+	};
+	u64 size = plugged_size(qm);
+	int i;
+
+	write_to(qm, 0, size, 0xa5);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		resize(qm, sizes[i]);
+		expect_plugged(qm, sizes[i]);
+		expect_written(qm, 0, min(size, sizes[i]), 0xa5);
+		if (sizes[i] > size)
+			write_to(qm, size, sizes[i] - size, 0xa5);
+		size = sizes[i];
+	}
+}
+
+static void memory_in_use_stays_plugged(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB + MB / 2);
+	const u64 offset = 3 * qm->sb;
+	struct held *held;
+
+	held = hold(qm, offset, qm->sb);
+	fill(held, 0xa5);
+	resize_to(qm, 0, qm->sb);
+	expect_counters(qm, qm->sb);
+	expect_pages(qm, 0, offset, PHANTOM_SKIPPABLE);
+	expect_pages(qm, offset + qm->sb, MB - offset - qm->sb, PHANTOM_SKIPPABLE);
+	expect_filled(held, 0xa5);
+
+	resize(qm, MB);
+	expect_counters(qm, MB);
+	expect_pages(qm, 0, offset, PHANTOM_FREE);
+	expect_pages(qm, offset + qm->sb, MB - offset - qm->sb, PHANTOM_FREE);
+	expect_filled(held, 0xa5);
+
+	release(held);
+	expect_plugged(qm, MB);
+}
+
+/* That of a driver which does not follow the new rules, say. */
+static void other_offline_page_refuses_offlining(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB / 2);
+	const u64 offset = MB / 4;
+	struct held *held;
+	struct page *page;
+
+	write_to(qm, 0, MB / 2, 0xa5);
+	held = hold(qm, offset, PAGE_SIZE);
+	page = pfn_to_page(pfn_at(qm, offset));
+	__SetPageOffline(page);
+
+	KUNIT_EXPECT_EQ(test, -EBUSY, offline(qm, 0));
+	expect_counters(qm, MB / 2);
+	expect_pages(qm, 0, offset, PHANTOM_FREE);
+	expect_pages(qm, offset, PAGE_SIZE, PHANTOM_OFFLINE);
+	expect_pages(qm, offset + PAGE_SIZE, MB / 2 - offset - PAGE_SIZE, PHANTOM_FREE);
+	expect_pages(qm, MB / 2, MB / 2, PHANTOM_SKIPPABLE);
+	__ClearPageOffline(page);
+	release(held);
+
+	expect_written(qm, 0, MB / 2, 0xa5);
+	resize(qm, MB);
+	expect_plugged(qm, MB);
+	write_to(qm, 0, MB, 0x5a);
+	resize(qm, MB / 2);
+	expect_plugged(qm, MB / 2);
+	KUNIT_EXPECT_EQ(test, 0, offline(qm, 0));
+	KUNIT_EXPECT_EQ(test, 0, online(qm, 0, zone_param(test)));
+	expect_plugged(qm, MB / 2);
+	expect_written(qm, 0, MB / 2, 0x5a);
+}
+
+static void offline_block_is_resized(struct kunit *test)
+{
+	struct qemu_mem *qm = test->priv;
+
+	/* The driver leaves it to others to online memory. */
+	require_empty_zone(test, zone_param(test));
+	resize(qm, MB / 2);
+	expect_counters(qm, 0);
+	resize(qm, MB / 2 + MB / 4);
+	expect_counters(qm, 0);
+	resize(qm, MB / 2 + qm->sb);
+	expect_counters(qm, 0);
+
+	KUNIT_ASSERT_EQ(test, 0, online(qm, 0, zone_param(test)));
+	expect_plugged(qm, MB / 2 + qm->sb);
+	expect_dirty(qm, MB / 2 + qm->sb, MB / 2 - qm->sb, true);
+	write_to(qm, 0, MB / 2 + qm->sb, 0xa5);
+	KUNIT_ASSERT_EQ(test, 0, offline(qm, 0));
+
+	resize(qm, MB / 4);
+	KUNIT_ASSERT_EQ(test, 0, online(qm, 0, zone_param(test)));
+	expect_plugged(qm, MB / 4);
+	expect_written(qm, 0, MB / 4, 0xa5);
+}
+
+static const struct file_operations test_fops = {
+	.owner = THIS_MODULE,
+};
+
+static const struct address_space_operations test_aops = {
+	.migrate_folio = migrate_folio,
+};
+
+static void close_file(void *file)
+{
+	truncate_inode_pages(((struct file *)file)->f_mapping, 0);
+	fput(file);
+}
+
+/* Create a file without contents, whose page cache can be migrated. */
+static struct address_space *create_mapping(struct kunit *test)
+{
+	struct file *file;
+
+	file = anon_inode_create_getfile("[virtio_mem_qemu]", &test_fops, NULL,
+					 O_RDWR, NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	file->f_mapping->a_ops = &test_aops;
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, close_file, file));
+	return file->f_mapping;
+}
+
+static void offlining_moves_contents_away(struct kunit *test)
+{
+	struct qemu_mem *qm = plug(test, MB / 2);
+	struct address_space *mapping = create_mapping(test);
+	const unsigned long pfn = pfn_at(qm, MB / 2 - PAGE_SIZE);
+	struct folio *folio;
+
+	/* The last plugged page goes to the page cache. */
+	KUNIT_ASSERT_EQ(test, 0, alloc_contig_range(pfn, pfn + 1, ACR_FLAGS_NONE,
+						    GFP_KERNEL));
+	folio = page_folio(pfn_to_page(pfn));
+	memset(folio_address(folio), 0xa5, PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, 0, filemap_add_folio(mapping, folio, 0, GFP_KERNEL));
+	folio_mark_uptodate(folio);
+	folio_unlock(folio);
+	folio_put(folio);
+	lru_add_drain_all();
+
+	KUNIT_EXPECT_EQ(test, 0, offline(qm, 0));
+	expect_counters(qm, 0);
+
+	folio = filemap_get_folio(mapping, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
+	KUNIT_EXPECT_NE(test, pfn, folio_pfn(folio));
+	KUNIT_EXPECT_NULL(test, memchr_inv(folio_address(folio), 0xa5, PAGE_SIZE));
+	folio_put(folio);
+
+	KUNIT_EXPECT_EQ(test, 0, online(qm, 0, zone_param(test)));
+	expect_plugged(qm, MB / 2);
+}
+
+static struct kunit_case virtio_mem_qemu_cases[] = {
+	KUNIT_CASE_PARAM(plugs_half_a_memory_block, zone_gen_params),
+	KUNIT_CASE_PARAM(shrinking_makes_free_memory_skippable, zone_gen_params),
+	KUNIT_CASE_PARAM(shrinking_gives_memory_back_to_the_host, zone_gen_params),
+	KUNIT_CASE_PARAM(partially_plugged_block_survives_many_rounds,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(block_survives_a_round_after_each_resize, zone_gen_params),
+	KUNIT_CASE_PARAM(resizes_across_memory_blocks, zone_gen_params),
+	KUNIT_CASE_PARAM(memory_in_use_stays_plugged, zone_gen_params),
+	KUNIT_CASE_PARAM(other_offline_page_refuses_offlining, zone_gen_params),
+	KUNIT_CASE_PARAM(offline_block_is_resized, zone_gen_params),
+	KUNIT_CASE_PARAM(offlining_moves_contents_away, zone_gen_params),
+	{}
+};
+
+static struct kunit_suite virtio_mem_qemu_suite = {
+	.name = "virtio_mem_qemu",
+	.init = qemu_mem_init_and_restore,
+	.test_cases = virtio_mem_qemu_cases,
+};
+
+/*
+ * The driver is unbound. That cannot be undone, as it refuses to be bound to a
+ * device with memory left in Linux: this has to be the last case of the last
+ * suite that uses the device.
+ */
+static void unbinding_pins_partially_plugged_blocks(struct kunit *test)
+{
+	static const unsigned int full[] = { 0, 2 }, partial[] = { 1, 3 };
+	struct qemu_mem *qm = test->priv;
+	struct held *held[2];
+	int i;
+
+	/* Two memory blocks in each zone, of which the second is plugged partially. */
+	require_empty_zone(test, MMOP_ONLINE_KERNEL);
+	require_empty_zone(test, MMOP_ONLINE_MOVABLE);
+	set_online_type(test, MMOP_ONLINE_KERNEL);
+	resize(qm, 2 * MB);
+	set_online_type(test, MMOP_ONLINE_MOVABLE);
+	resize(qm, 4 * MB);
+	for (i = 0; i < 2; i++) {
+		held[i] = hold(qm, full[i] * MB, MB + MB / 2);
+		fill(held[i], 0xa5);
+	}
+	resize(qm, 3 * MB);
+	for (i = 0; i < 2; i++)
+		expect_pages(qm, partial[i] * MB + MB / 2, MB / 2, PHANTOM_SKIPPABLE);
+
+	device_release_driver(&qm->vdev->dev);
+
+	for (i = 0; i < 2; i++) {
+		expect_filled(held[i], 0xa5);
+		release(held[i]);
+		expect_pages(qm, partial[i] * MB + MB / 2, MB / 2, PHANTOM_OFFLINE);
+		KUNIT_EXPECT_EQ(test, -EBUSY, offline(qm, partial[i]));
+		expect_pages(qm, partial[i] * MB, MB / 2, PHANTOM_FREE);
+		expect_pages(qm, partial[i] * MB + MB / 2, MB / 2, PHANTOM_OFFLINE);
+
+		KUNIT_EXPECT_EQ(test, 0, offline(qm, full[i]));
+		KUNIT_EXPECT_EQ(test, 0, online(qm, full[i], i ? MMOP_ONLINE_MOVABLE :
+								 MMOP_ONLINE_KERNEL));
+		expect_pages(qm, full[i] * MB, MB, PHANTOM_FREE);
+		expect_written(qm, full[i] * MB, MB + MB / 2, 0xa5);
+	}
+	KUNIT_EXPECT_EQ(test, 3 * MB, plugged_size(qm));
+	KUNIT_EXPECT_EQ(test, PHYS_PFN(3 * MB), totalram_pages() - qm->without.totalram);
+}
+
+static struct kunit_case virtio_mem_qemu_unbind_cases[] = {
+	KUNIT_CASE(unbinding_pins_partially_plugged_blocks),
+	{}
+};
+
+static int qemu_mem_init_to_unbind(struct kunit *test)
+{
+	struct qemu_mem *qm;
+
+	qemu_mem_init(test);
+	qm = test->priv;
+	phantom_snapshot_take(&qm->without);
+	phantom_guard(test);
+	return kunit_add_action_or_reset(test, qemu_mem_end, qm);
+}
+
+static struct kunit_suite virtio_mem_qemu_unbind_suite = {
+	.name = "virtio_mem_qemu_unbind",
+	.init = qemu_mem_init_to_unbind,
+	.test_cases = virtio_mem_qemu_unbind_cases,
+};
+
+kunit_test_suites(&virtio_mem_qemu_suite, &virtio_mem_qemu_unbind_suite);
+
+MODULE_DESCRIPTION("KUnit tests for the virtio-mem driver with a device of a hypervisor");
+MODULE_LICENSE("GPL");

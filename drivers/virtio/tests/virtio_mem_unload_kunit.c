@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem driver: how memory is onlined, and what happens
+ * to memory when the device is removed under the driver.
+ */
+#include <kunit/test.h>
+#include <linux/bitmap.h>
+#include <linux/sizes.h>
+
+#include "virtio_mem_kunit.h"
+
+/*
+ * Online types and zones
+ */
+
+/**
+ * struct policy_param - how memory is onlined
+ * @desc: in words
+ * @online_type: what the driver gets
+ * @auto_movable: the most movable memory in relation to kernel memory, in percent,
+ *	if the policy is auto-movable
+ * @zone: the zone that memory should go to
+ */
+struct policy_param {
+	const char *desc;
+	enum mmop online_type;
+	const char *auto_movable;
+	enum zone_type zone;
+};
+
+static const struct policy_param policy_params[] = {
+	{ "online_movable", MMOP_ONLINE_MOVABLE, NULL, ZONE_MOVABLE },
+	{ "online_kernel", MMOP_ONLINE_KERNEL, NULL, ZONE_NORMAL },
+	{ "auto-movable, much movable memory allowed", MMOP_ONLINE, "10000",
+	  ZONE_MOVABLE },
+	{ "auto-movable, no movable memory allowed", MMOP_ONLINE, "0",
+	  ZONE_NORMAL },
+};
+
+KUNIT_ARRAY_PARAM_DESC(policy, policy_params, desc);
+
+static void memory_goes_online_in_a_zone(struct kunit *test)
+{
+	const struct policy_param *param = test->param_value;
+	struct vmt *vmt;
+
+	if (param->auto_movable) {
+		vmt_set_param(test, "memory_hotplug.online_policy", "auto-movable");
+		vmt_set_param(test, "memory_hotplug.auto_movable_ratio",
+			      param->auto_movable);
+	}
+	vmt = vmt_probe(test, param->online_type, 1, VMT_MB / 2);
+	KUNIT_ASSERT_TRUE(test, vmt_is_online(vmt, 0));
+	KUNIT_EXPECT_EQ(test, param->zone, zone_idx(vmt_zone(vmt, 0)));
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+static void memory_stays_offline_until_somebody_onlines_it(struct kunit *test)
+{
+	struct vmt *vmt;
+
+	vmt_require_zone(test, vmt_online_type(test));
+	vmt = vmt_probe(test, MMOP_OFFLINE, 1, VMT_MB / 2);
+	KUNIT_EXPECT_TRUE(test, vmt_is_present(vmt, 0));
+	KUNIT_EXPECT_FALSE(test, vmt_is_online(vmt, 0));
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, vmt_online_type(test)));
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+	vmt_expect_pages(vmt, 0, VMT_MB / 2, PHANTOM_FREE);
+	vmt_expect_pages(vmt, VMT_MB / 2, VMT_MB / 2, PHANTOM_SKIPPABLE);
+}
+
+/* The limit is 1 GiB, or two memory blocks. */
+static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
+{
+	const u64 limit = max_t(u64, SZ_1G, 2 * VMT_MB);
+	const u64 size = limit + VMT_MB;
+	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, size / VMT_MB, size);
+	int i;
+
+	vmt_expect_plugged(vmt, limit);
+
+	/* It goes on once half of that is online. */
+	for (i = 0; i < limit / 2 / VMT_MB; i++) {
+		vmt_settle(vmt);
+		vmt_expect_plugged(vmt, limit);
+		KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, i, MMOP_ONLINE_MOVABLE));
+	}
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, size);
+}
+
+static void memory_of_others_is_onlined_whole(struct kunit *test)
+{
+	struct phantom_memory ph = { .test = test };
+	struct phantom_memory *dimm;
+	struct memory_block *mem;
+
+	vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	dimm = phantom_memory_add(test, VMT_MB);
+	mem = memory_block_get(phys_to_block_id(dimm->start));
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	lock_device_hotplug();
+	mem->online_type = MMOP_ONLINE_MOVABLE;
+	KUNIT_EXPECT_EQ(test, 0, device_online(&mem->dev));
+	phantom_expect(&ph, PHYS_PFN(dimm->start), PHYS_PFN(VMT_MB), PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, 0, device_offline(&mem->dev));
+	unlock_device_hotplug();
+	memory_block_put(mem);
+}
+
+static struct kunit_case virtio_mem_online_cases[] = {
+	KUNIT_CASE_PARAM(memory_goes_online_in_a_zone, policy_gen_params),
+	KUNIT_CASE_PARAM(memory_stays_offline_until_somebody_onlines_it,
+			 zone_gen_params),
+	KUNIT_CASE(driver_waits_for_offline_memory_to_go_online),
+	KUNIT_CASE(memory_of_others_is_onlined_whole),
+	{}
+};
+
+static struct kunit_suite virtio_mem_online_suite = {
+	.name = "virtio_mem_online",
+	.init = vmt_init,
+	.test_cases = virtio_mem_online_cases,
+};
+
+/*
+ * Forced unload
+ */
+
+static void partially_plugged_block_stays_online_for_good(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB / 2);
+
+	vmt_unbind(vmt);
+	KUNIT_EXPECT_EQ(test, -EBUSY, vmt_offline(vmt, 0));
+	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+	vmt_expect_pages(vmt, VMT_MB / 2, VMT_MB / 2, PHANTOM_OFFLINE);
+}
+
+/* The unplugged sub-blocks were plugged and free before. */
+static void shrunk_block_stays_online_for_good(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
+
+	vmt_resize(vmt, VMT_MB - VMT_SB);
+	vmt_unbind(vmt);
+	KUNIT_EXPECT_EQ(test, -EBUSY, vmt_offline(vmt, 0));
+	vmt_expect_plugged(vmt, VMT_MB - VMT_SB);
+}
+
+static void fully_plugged_block_goes_offline(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 2,
+				    VMT_MB + VMT_MB / 2);
+
+	vmt_unbind(vmt);
+	KUNIT_EXPECT_EQ(test, 0, vmt_offline(vmt, 0));
+	KUNIT_EXPECT_EQ(test, -EBUSY, vmt_offline(vmt, 1));
+	vmt_expect_plugged(vmt, VMT_MB + VMT_MB / 2);
+	KUNIT_EXPECT_EQ(test, 0, vmt_online(vmt, 0, vmt_online_type(test)));
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+}
+
+static void offline_partially_plugged_block_is_removed(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 2,
+				    VMT_MB + VMT_MB / 2);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	vmt_unbind(vmt);
+	KUNIT_EXPECT_TRUE(test, vmt_is_present(vmt, 0));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+	vmt_expect_plugged(vmt, VMT_MB + VMT_MB / 2);
+}
+
+static void big_block_goes_offline_without_the_driver(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, vmt_online_type(test), 1, VMT_MB);
+
+	vmt_bind(vmt, VMT_MB);
+	vmt_unbind(vmt);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_EXPECT_EQ(test, 0, vmt_offline(vmt, 0));
+}
+
+static unsigned int nr_memory_groups(void)
+{
+	unsigned int nr = 0;
+	int mgid;
+
+	for (mgid = 0; mgid < 100; mgid++)
+		nr += !!memory_group_find_by_id(mgid);
+	return nr;
+}
+
+/*
+ * As long as memory stays, so do the resource that contains it, the name of that,
+ * and the memory group: something refers to them. Otherwise, nothing stays.
+ */
+static void nothing_is_left_if_no_memory_is_left(struct kunit *test)
+{
+	const unsigned int nr_groups = nr_memory_groups();
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	KUNIT_EXPECT_EQ(test, nr_groups + 1, nr_memory_groups());
+	vmt_unbind(vmt);
+	phantom_snapshot_expect(test, &vmt->without);
+	KUNIT_EXPECT_EQ(test, nr_groups, nr_memory_groups());
+}
+
+static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	vmt_unbind(vmt);
+	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
+	KUNIT_EXPECT_FALSE(test, virtio_kunit_is_bound(&vmt->dev.vk));
+	virtio_kunit_unregister(&vmt->dev.vk);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+static void driver_starts_over_if_no_memory_is_left(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_unbind(vmt);
+	vmt->unloaded = false;
+	vmt_bind(vmt, VMT_MB / 4);
+	KUNIT_EXPECT_EQ(test, 1, vmt->dev.nr_requests[VIRTIO_MEM_REQ_UNPLUG_ALL]);
+	vmt_expect_plugged(vmt, VMT_MB / 4);
+}
+
+static struct kunit_case virtio_mem_unload_cases[] = {
+	KUNIT_CASE_PARAM(partially_plugged_block_stays_online_for_good,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(shrunk_block_stays_online_for_good, zone_gen_params),
+	KUNIT_CASE_PARAM(fully_plugged_block_goes_offline, zone_gen_params),
+	KUNIT_CASE_PARAM(offline_partially_plugged_block_is_removed,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(big_block_goes_offline_without_the_driver,
+			 zone_gen_params),
+	KUNIT_CASE(nothing_is_left_if_no_memory_is_left),
+	KUNIT_CASE(driver_does_not_probe_again_as_long_as_memory_is_left),
+	KUNIT_CASE(driver_starts_over_if_no_memory_is_left),
+	{}
+};
+
+static struct kunit_suite virtio_mem_unload_suite = {
+	.name = "virtio_mem_unload",
+	.init = vmt_init,
+	.test_cases = virtio_mem_unload_cases,
+};
+
+kunit_test_suites(&virtio_mem_online_suite, &virtio_mem_unload_suite);
+
+MODULE_DESCRIPTION("KUnit tests for onlining and unloading with virtio-mem");
+MODULE_LICENSE("GPL");
