@@ -135,16 +135,15 @@ static u16 do_state(struct virtio_mem_device *dev,
 	return VIRTIO_MEM_RESP_ACK;
 }
 
-/* Carry out a request, unless @answer is something else already. */
-static void carry_out(struct virtio_mem_device *dev, struct virtio_kunit_vq *vq,
-		      struct virtio_kunit_buf *buf,
-		      const struct virtio_mem_req *req, u16 answer)
+/* Carry out a request, unless @answer says what to answer instead. */
+static struct virtio_mem_resp carry_out(struct virtio_mem_device *dev,
+					const struct virtio_mem_req *req,
+					u16 answer)
 {
 	const u16 type = le16_to_cpu((__force __le16)req->type);
 	struct virtio_mem_resp resp = {};
-	bool honest = answer == VIRTIO_MEM_HONEST;
 
-	if (honest) {
+	if (answer == VIRTIO_MEM_HONEST) {
 		switch (type) {
 		case VIRTIO_MEM_REQ_PLUG:
 			answer = do_plug(dev, &req->u.plug);
@@ -168,16 +167,24 @@ static void carry_out(struct virtio_mem_device *dev, struct virtio_kunit_vq *vq,
 
 	dev->nr_answers[answer]++;
 	resp.type = (__force __virtio16)cpu_to_le16(answer);
+	return resp;
+}
+
+static void answer_request(struct virtio_kunit_vq *vq,
+			   struct virtio_kunit_buf *buf,
+			   const struct virtio_mem_resp *resp)
+{
 	virtio_kunit_put_buf(vq, buf,
-			     virtio_kunit_write(vq, buf, &resp, sizeof(resp)));
+			     virtio_kunit_write(vq, buf, resp, sizeof(*resp)));
 }
 
 static void virtio_mem_device_handle(struct virtio_kunit *vk,
 				     struct virtio_kunit_vq *vq)
 {
 	struct virtio_mem_device *dev = to_dev(vk);
-	struct virtio_mem_req req;
 	struct virtio_kunit_buf buf;
+	struct virtio_mem_resp resp;
+	struct virtio_mem_req req;
 	u16 type;
 
 	while (virtio_kunit_get_buf(vq, &buf)) {
@@ -208,16 +215,16 @@ static void virtio_mem_device_handle(struct virtio_kunit *vk,
 			KUNIT_FAIL(vk->test, "driver does not stop making requests");
 		}
 
+		resp = carry_out(dev, &req, answer);
 		if (!hold) {
-			carry_out(dev, vq, &buf, &req, answer);
+			answer_request(vq, &buf, &resp);
 			continue;
 		}
 		/* There is only one request at a time. */
 		dev->held_buf = buf;
 		dev->held_buf.out.iov = dev->held_buf.out_vec;
 		dev->held_buf.in.iov = dev->held_buf.in_vec;
-		dev->held_req = req;
-		dev->held_answer = answer;
+		dev->held_resp = resp;
 		dev->is_held = true;
 		complete(&dev->held);
 		return;
@@ -232,11 +239,10 @@ static void virtio_mem_device_go_on(struct work_struct *work)
 	if (!dev->is_held)
 		return;
 	dev->is_held = false;
-	carry_out(dev, &dev->vk.vqs[0], &dev->held_buf, &dev->held_req,
-		  dev->held_answer);
+	answer_request(&dev->vk.vqs[0], &dev->held_buf, &dev->held_resp);
 }
 
-/* Requests are not carried out after a reset, but what is plugged stays plugged. */
+/* There are no answers after a reset, but what is plugged stays plugged. */
 static void virtio_mem_device_reset(struct virtio_kunit *vk)
 {
 	struct virtio_mem_device *dev = to_dev(vk);

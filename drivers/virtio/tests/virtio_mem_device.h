@@ -32,8 +32,8 @@
  * @last: the number of the last such request
  * @answer: VIRTIO_MEM_RESP_*, given without doing what is requested, or
  *	VIRTIO_MEM_HONEST
- * @hold: whether not to answer until virtio_mem_device_release(); in the meantime,
- *	the request is not carried out
+ * @hold: whether to carry out the request, but not to answer it until
+ *	virtio_mem_device_release()
  * @resize: whether to change the requested size before handling the request
  * @requested_size: to what
  */
@@ -65,11 +65,10 @@ struct virtio_mem_exception {
  * @exception: what to do differently
  * @nr_since: number of requests since @exception was set
  * @is_held: whether the answer to a request is held back
- * @held: there is such a request
- * @held_buf: its buffer
- * @held_req: what is requested
- * @held_answer: what to answer
- * @release: makes the host go on with it
+ * @held: there is such an answer
+ * @held_buf: the buffer that it belongs to
+ * @held_resp: the answer
+ * @release: makes the host answer
  * @plug: called after device blocks became plugged or unplugged. Optional. In the
  *	context of the host.
  * @probe: called right before a driver probes the device. Optional. In the context
@@ -98,8 +97,7 @@ struct virtio_mem_device {
 	bool is_held;
 	struct completion held;
 	struct virtio_kunit_buf held_buf;
-	struct virtio_mem_req held_req;
-	u16 held_answer;
+	struct virtio_mem_resp held_resp;
 	struct work_struct release;
 
 	void (*plug)(struct virtio_mem_device *dev, unsigned long block,

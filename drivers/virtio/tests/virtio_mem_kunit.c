@@ -389,6 +389,14 @@ static void probe_plugs_big_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
 }
 
+static void big_blocks_end_with_the_region(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 2, VMT_MB);
+
+	vmt_bind(vmt, 3 * VMT_MB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+}
+
 static void big_block_is_skippable_while_it_goes(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_online_type(test), 2, VMT_MB);
@@ -534,6 +542,7 @@ static void removed_big_block_is_unplugged_later(struct kunit *test)
 
 static struct kunit_case virtio_mem_bbm_cases[] = {
 	KUNIT_CASE_PARAM(probe_plugs_big_blocks, zone_gen_params),
+	KUNIT_CASE(big_blocks_end_with_the_region),
 	KUNIT_CASE_PARAM(big_block_is_skippable_while_it_goes, zone_gen_params),
 	KUNIT_CASE(busy_big_block_stays_plugged),
 	KUNIT_CASE(big_block_that_cannot_go_offline_is_free_again),
@@ -699,6 +708,9 @@ static void expect_change(struct vmt *vmt, unsigned int nth, bool delay)
 	}
 	vmt_settle(vmt);
 	KUNIT_EXPECT_GE(vmt->test, vmt->dev.nr_since, nth);
+	/* What is under way already may exceed what is requested now. */
+	KUNIT_EXPECT_LE_MSG(vmt->test, vmt->dev.nr_answers[VIRTIO_MEM_RESP_NACK],
+			    delay ? 0 : nth, "driver missed that the size changed");
 	vmt_expect_plugged(vmt, param->size());
 }
 

@@ -434,6 +434,15 @@ bool vmt_is_online(struct vmt *vmt, unsigned int i)
 void vmt_expect_pages(struct vmt *vmt, u64 offset, u64 size,
 		      enum phantom_state state)
 {
+	u64 start = round_down(offset, VMT_MB);
+
+	for (; start < offset + size; start += VMT_MB) {
+		if (vmt_is_present(vmt, start / VMT_MB))
+			continue;
+		KUNIT_FAIL(vmt->test, "memory block %llu is not there",
+			   start / VMT_MB);
+		return;
+	}
 	phantom_expect(&vmt->ph, vmt_pfn(vmt, offset), PHYS_PFN(size), state);
 }
 
@@ -613,6 +622,7 @@ struct page *vmt_use_page(struct vmt *vmt, u64 offset)
 {
 	const unsigned long pfn = vmt_pfn(vmt, offset);
 
+	KUNIT_ASSERT_TRUE(vmt->test, vmt_is_online(vmt, offset / VMT_MB));
 	KUNIT_ASSERT_EQ(vmt->test, 0,
 			alloc_contig_range(pfn, pfn + 1, ACR_FLAGS_NONE,
 					   GFP_KERNEL));

@@ -213,6 +213,35 @@ static void nothing_is_left_if_no_memory_is_left(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_groups, nr_memory_groups());
 }
 
+static void others_online_page(struct page *page, unsigned int order)
+{
+}
+
+static void restore_others_callback(void *unused)
+{
+	restore_online_page_callback(others_online_page);
+}
+
+static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit *test)
+{
+	const unsigned int nr_groups = nr_memory_groups();
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB);
+
+	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(others_online_page));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_others_callback,
+						  NULL));
+	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
+	KUNIT_EXPECT_FALSE(test, virtio_kunit_is_bound(&vmt->dev.vk));
+	phantom_snapshot_expect(test, &vmt->without);
+	KUNIT_EXPECT_EQ(test, nr_groups, nr_memory_groups());
+	kunit_release_action(test, restore_others_callback, NULL);
+
+	virtio_kunit_unregister(&vmt->dev.vk);
+	vmt_bind(vmt, VMT_SB);
+	vmt_expect_plugged(vmt, VMT_SB);
+}
+
 static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
@@ -246,6 +275,7 @@ static struct kunit_case virtio_mem_unload_cases[] = {
 	KUNIT_CASE_PARAM(big_block_goes_offline_without_the_driver,
 			 zone_gen_params),
 	KUNIT_CASE(nothing_is_left_if_no_memory_is_left),
+	KUNIT_CASE(nothing_is_left_if_the_driver_cannot_have_its_callback),
 	KUNIT_CASE(driver_does_not_probe_again_as_long_as_memory_is_left),
 	KUNIT_CASE(driver_starts_over_if_no_memory_is_left),
 	{}
