@@ -5,13 +5,13 @@
 export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD
 
 .DEFAULT_GOAL := help
-.PHONY: help kunit check tree apply bench clean
+.PHONY: help kunit qemu-virtio-mem check tree apply bench clean
 
-help kunit check tree apply bench:
+help kunit qemu-virtio-mem check tree apply bench:
 	@command -v python3 >/dev/null || { \
 		echo "error: python3 is missing; fix: install it (Debian: apt-get install python3)" >&2; \
 		exit 6; }
-	@python3 scripts/$@.py
+	@python3 scripts/$(subst -,_,$@).py
 
 clean:
 	rm -rf build

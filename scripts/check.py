@@ -22,6 +22,7 @@ import apply
 import fetch
 import kernel as kernels
 import kunit
+import qemu_virtio_mem
 import series
 from host import BUILD, REPO, fresh, git, install, run
 from options import Options, from_environment
@@ -148,7 +149,13 @@ class Check:
 
     def cases(self) -> List[str]:
         folder = BUILD / "results" / f"{self.options.config}-{self.options.arch}"
-        verdict = kunit.kunit(self.options, folder)
+        return self.judged(kunit.kunit(self.options, folder))
+
+    def qemu_virtio_mem(self) -> List[str]:
+        folder = BUILD / "results" / f"qemu-virtio-mem-{self.options.arch}"
+        return self.judged(qemu_virtio_mem.qemu_virtio_mem(self.options, folder))
+
+    def judged(self, verdict: kunit.Verdict) -> List[str]:
         self.passed += verdict.counts.get("passed", 0)
         self.failed += verdict.counts.get("failed", 0) + verdict.counts.get("crashed", 0)
         self.skipped += verdict.counts.get("skipped", 0)
@@ -191,6 +198,7 @@ def main() -> Exit:
                 check.step("new files at W=1", check.warnings)
                 check.step("guest with 512 MiB", check.small_guest)
                 check.step("each suite alone", check.isolated)
+                check.step("make qemu-virtio-mem", check.qemu_virtio_mem)
     if check.trouble:
         print(f"failed: {'; '.join(check.trouble)}")
     print(f"{check.passed} passed, {check.failed} failed"

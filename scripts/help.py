@@ -9,6 +9,7 @@ from verdict import Exit, run_verb
 
 VERBS = (
     ("kunit", "fetch the kernel, apply the series, build, boot, print the verdict"),
+    ("qemu-virtio-mem", "the same with QEMU's virtio-mem device, which is resized from outside"),
     ("check", "all that must hold before a change of this project lands"),
     ("tree", "print the path of a kernel tree with the series applied"),
     ("apply", "put the series into the tree KDIR= (by git am, if it is a git tree)"),
@@ -21,12 +22,12 @@ VERBS = (
 def main() -> Exit:
     print("verbs:")
     for name, meaning in VERBS:
-        print(f"  make {name:<8} {meaning}")
+        print(f"  make {name:<15} {meaning}")
     print("variables:")
     for name, default, meaning in VARIABLES:
         print(f"  {name + '=' + default:<17} {meaning}")
-    print("exit codes (make itself turns each failure into 2; of `make kunit`,\n"
-          "build/results/CONFIG-ARCH/verdict.json keeps it):")
+    print("exit codes (make itself turns each failure into 2; of the verbs that boot,\n"
+          "build/results/*/verdict.json keeps it):")
     for code in Exit:
         print(f"  {int(code):<4} {code.meaning}")
     return Exit.OK

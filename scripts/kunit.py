@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import accel
 import kernel as kernels
@@ -117,15 +117,17 @@ def keep(kernel: kernels.Kernel, folder: Path) -> None:
     write(folder / "results.ktap", ktap.stdout.encode())
 
 
-def kunit(options: Options, folder: Path) -> Verdict:
+def kunit(options: Options, folder: Path,
+          describe: Callable[[Path, Options], kernels.Kernel] = kernels.describe,
+          start: Callable[[kernels.Kernel], Verdict] = boot) -> Verdict:
     """The whole way from source to verdict; `folder` gets the results."""
     begin = time.monotonic()
     tools.require(options)
     tree = prepare(options)
-    kernel = kernels.describe(tree, options)
+    kernel = describe(tree, options)
     kernels.build(kernel)
     built = time.monotonic()
-    verdict = boot(kernel)
+    verdict = start(kernel)
     end = time.monotonic()
     keep(kernel, folder)
     _record(folder, verdict.code, verdict.reason, {
@@ -144,22 +146,27 @@ def _record(folder: Path, code: Exit, reason: str, details: Dict[str, Any]) -> N
         indent=2).encode() + b"\n")
 
 
+def recorded(folder: Path, work: Callable[[], Verdict]) -> Exit:
+    """See that verdict.json tells how the work ended, whatever happens."""
+    # A run that is killed must not leave an earlier run's verdict.
+    (folder / "verdict.json").unlink(missing_ok=True)
+    try:
+        return work().code
+    except (Fail, OSError) as error:
+        fail = error if isinstance(error, Fail) else from_os_error(error)
+        with contextlib.suppress(OSError):
+            _record(folder, fail.code, fail.what, {"remedy": fail.remedy})
+        raise fail from None
+    except KeyboardInterrupt:
+        _record(folder, Exit.INTERRUPTED, "interrupted", {})
+        raise
+
+
 def main() -> Exit:
     options = from_environment(os.environ)
     folder = BUILD / "results" / f"{options.config}-{options.arch}"
     with build_lock("make kunit"):
-        # A run that is killed must not leave an earlier run's verdict.
-        (folder / "verdict.json").unlink(missing_ok=True)
-        try:
-            return kunit(options, folder).code
-        except (Fail, OSError) as error:
-            fail = error if isinstance(error, Fail) else from_os_error(error)
-            with contextlib.suppress(OSError):
-                _record(folder, fail.code, fail.what, {"remedy": fail.remedy})
-            raise fail from None
-        except KeyboardInterrupt:
-            _record(folder, Exit.INTERRUPTED, "interrupted", {})
-            raise
+        return recorded(folder, lambda: kunit(options, folder))
 
 
 if __name__ == "__main__":

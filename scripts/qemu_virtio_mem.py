@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the suites whose device is QEMU's own virtio-mem, and resizes it for them.
+
+A test case asks for a size on the kernel's console. QEMU keeps a copy of that
+in a ring buffer; over QMP it is read from there, and the size is requested.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, List, Optional, Type
+
+import kernel as kernels
+import kunit
+from host import BUILD, run, write
+from options import Options, from_environment
+from progress import say
+from tree import build_lock
+from verdict import Exit, Fail, run_verb
+
+FRAGMENT = "tools/testing/kunit/configs/virtio_mem_qemu.config"
+# A second console, of another kind: there can be only one on serial ports.
+KERNEL_ARGUMENTS = "console=hvc0 kunit.filter_glob=virtio_mem_qemu*"
+DEVICE = "virtio-mem-pci"
+# What a test case prints, see ask_for() in virtio_mem_qemu_kunit.c.
+REQUEST = re.compile(r"# \w+: please resize to (\d+) bytes")
+POLL = 0.01  # seconds between two looks at the console
+PATIENCE = 30.0  # seconds for an answer of QEMU
+SOCKET_NAME_MAX = 100  # the kernel's limit is a little higher
+
+
+class QmpError(Exception):
+    """QEMU refused a command."""
+
+
+class Qmp:
+    """The QEMU Machine Protocol: a line of JSON each way, and events in between."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.unread = b""
+        self.execute("qmp_capabilities")
+
+    def execute(self, command: str, **arguments: object) -> Any:
+        self.connection.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            reply = json.loads(self._line())
+            if "error" in reply:
+                raise QmpError(f"{command}: {reply['error']['desc']}")
+            if "return" in reply:
+                return reply["return"]
+
+    def _line(self) -> bytes:
+        while b"\n" not in self.unread:
+            piece = self.connection.recv(65536)
+            if not piece:
+                raise ConnectionError("QEMU has ended")
+            self.unread += piece
+        line, _, self.unread = self.unread.partition(b"\n")
+        return line
+
+
+class Resizer:
+    """Beside a boot, does what the guest asks for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log: List[str] = []
+        self.trouble: List[str] = []
+        self.begin = time.monotonic()
+        self.over = threading.Event()
+        self.cut_short = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Resizer:
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], value: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        # kunit.py, when it is killed, leaves QEMU behind.
+        self.cut_short = kind is not None
+        self.over.set()
+        self.thread.join()
+
+    def _note(self, text: str) -> None:
+        self.log.append(f"{time.monotonic() - self.begin:8.3f} {text}")
+
+    def _connect(self) -> Optional[socket.socket]:
+        """QEMU makes its socket a moment after it has started."""
+        while not self.over.wait(POLL):
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(str(self.path))
+                connection.settimeout(PATIENCE)
+                return connection
+            except OSError:
+                connection.close()
+        return None
+
+    def _serve(self) -> None:
+        while True:
+            connection = self._connect()
+            if connection is None:
+                return
+            with connection:
+                try:
+                    self._answer(Qmp(connection))
+                except ConnectionError:
+                    self._note("QEMU has ended")  # there may be another one, for the next case
+                except (OSError, ValueError, QmpError) as error:
+                    self._note(f"gave up: {error}")
+                    self.trouble.append(str(error))
+
+    def _answer(self, qmp: Qmp) -> None:
+        unread = ""
+        while not self.over.wait(POLL):
+            unread += qmp.execute("ringbuf-read", device="console", size=65536)
+            *lines, unread = unread.split("\n")
+            for line in lines:
+                found = REQUEST.search(line)
+                if found:
+                    self._resize(qmp, int(found.group(1)))
+        if self.cut_short:
+            qmp.execute("quit")
+
+    def _resize(self, qmp: Qmp, size: int) -> None:
+        try:
+            qmp.execute("qom-set", path="/machine/peripheral/vm0", property="requested-size",
+                        value=size)
+            self._note(f"resized to {size / 2**20:g} MiB")
+        except QmpError as error:
+            self._note(f"not resized to {size} bytes: {error}")
+            self.trouble.append(str(error))
+
+
+def describe(tree: Path, options: Options) -> kernels.Kernel:
+    """The kernel of `make kunit`, with what the device takes on top."""
+    if options.arch != "x86_64":
+        raise Fail(Exit.BAD_INPUT, f"there is no config for a virtio-mem device and "
+                   f"ARCH={options.arch}", "use ARCH=x86_64")
+    if not (tree / FRAGMENT).is_file():
+        raise Fail(Exit.BAD_INPUT, f"{tree} has no {FRAGMENT}",
+                   "the series it carries is an older one: update it")
+    plain = kernels.describe(tree, options)
+    require_device(f"qemu-system-{plain.qemu['qemu_arch']}")
+    wanted = [line for line in (tree / FRAGMENT).read_text().splitlines()
+              if re.match(r"CONFIG_|# CONFIG_\w+ is not set$", line)]
+    out = options.out or plain.out.with_name(f"{plain.out.name}-qemu-virtio-mem")
+    return dataclasses.replace(plain, out=out, more=tuple(wanted))
+
+
+def require_device(binary: str) -> None:
+    done = run([binary, "-device", "help"])
+    if f'"{DEVICE}"' not in done.stdout:
+        raise Fail(Exit.MISSING, f"{shutil.which(binary)} has no {DEVICE} device"
+                   + (f": {done.stderr.strip()}" if done.returncode else ""),
+                   "install QEMU 5.1 or later, with the devices of its system emulators "
+                   "(on Debian: apt-get install qemu-system-x86)")
+
+
+def qemu_arguments(path: Path) -> List[str]:
+    return ["-m", "1G,maxmem=4G",
+            "-object", "memory-backend-ram,id=mem0,size=1G",
+            "-device", f"{DEVICE},id=vm0,memdev=mem0,block-size=2M",
+            "-chardev", "ringbuf,id=console,size=1M",
+            "-device", "virtio-serial-pci,ioeventfd=off", "-device", "virtconsole,chardev=console",
+            "-qmp", f"unix:{path},server=on,wait=off"]
+
+
+def boot(kernel: kernels.Kernel, folder: Path, quiet: bool = False) -> kunit.Verdict:
+    """Boot with the device, and resize it; `folder` gets a log of that."""
+    with tempfile.TemporaryDirectory(prefix="qmp-") as held:
+        path = Path(held) / "qmp"
+        if len(os.fsencode(path)) > SOCKET_NAME_MAX or not re.fullmatch(r"[\w/.+-]+", str(path)):
+            raise Fail(Exit.BAD_INPUT, f"{path} is no name for a socket of QEMU's",
+                       "set TMPDIR to a folder with a short, plain name")
+        resizer = Resizer(path)
+        try:
+            with resizer:
+                verdict = kunit.boot(kernel, f"--qemu_args={shlex.join(qemu_arguments(path))}",
+                                     f"--kernel_args={KERNEL_ARGUMENTS}", quiet=quiet)
+        finally:
+            write(folder / "resizes.log", "".join(f"{line}\n" for line in resizer.log).encode())
+    for trouble in resizer.trouble:
+        say(f"the device could not be resized: {trouble}")
+    return verdict
+
+
+def qemu_virtio_mem(options: Options, folder: Path) -> kunit.Verdict:
+    """The whole way from source to verdict."""
+    return kunit.kunit(options, folder, describe, lambda kernel: boot(kernel, folder))
+
+
+def main() -> Exit:
+    options = from_environment(os.environ)
+    folder = BUILD / "results" / f"qemu-virtio-mem-{options.arch}"
+    with build_lock("make qemu-virtio-mem"):
+        return kunit.recorded(folder, lambda: qemu_virtio_mem(options, folder))
+
+
+if __name__ == "__main__":
+    run_verb(main)
