@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs the suites whose device is QEMU's own virtio-mem, and resizes it for them.
 
-A test case asks for a size on the kernel's console. QEMU keeps a copy of that
-in a ring buffer; over QMP it is read from there, and the size is requested.
+A test case asks for a size on the kernel's console, of which QEMU writes a copy
+to a file; by QMP, the size is then requested of the device.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import re
+import select
 import shlex
 import shutil
 import socket
@@ -38,7 +39,8 @@ DEVICE = "virtio-mem-pci"
 REQUEST = re.compile(r"# \w+: please resize to (\d+) bytes")
 POLL = 0.01  # seconds between two looks at the console
 PATIENCE = 30.0  # seconds for an answer of QEMU
-SOCKET_NAME_MAX = 100  # the kernel's limit is a little higher
+CONSOLE, CONTROL = "console", "qmp"  # the file, and the socket
+FOLDER_NAME_MAX = 100  # of their folder; for the socket's, the kernel's limit is 107
 
 
 class QmpError(Exception):
@@ -62,21 +64,29 @@ class Qmp:
             if "return" in reply:
                 return reply["return"]
 
+    def wait(self, timeout: float) -> None:
+        """Wait, but not for an answer: there may be events, or the end of QEMU."""
+        if select.select([self.connection], [], [], timeout)[0]:
+            self._receive()
+
     def _line(self) -> bytes:
         while b"\n" not in self.unread:
-            piece = self.connection.recv(65536)
-            if not piece:
-                raise ConnectionError("QEMU has ended")
-            self.unread += piece
+            self._receive()
         line, _, self.unread = self.unread.partition(b"\n")
         return line
 
+    def _receive(self) -> None:
+        piece = self.connection.recv(65536)
+        if not piece:
+            raise ConnectionError("QEMU has ended")
+        self.unread += piece
+
 
 class Resizer:
-    """Beside a boot, does what the guest asks for."""
+    """Beside a boot, does what the guest asks for; QEMU works in `folder`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.log: List[str] = []
         self.trouble: List[str] = []
         self.begin = time.monotonic()
@@ -99,11 +109,11 @@ class Resizer:
         self.log.append(f"{time.monotonic() - self.begin:8.3f} {text}")
 
     def _connect(self) -> Optional[socket.socket]:
-        """QEMU makes its socket a moment after it has started."""
+        """QEMU makes its socket a moment after it has started, and after the file."""
         while not self.over.wait(POLL):
             connection = socket.socket(socket.AF_UNIX)
             try:
-                connection.connect(str(self.path))
+                connection.connect(str(self.folder / CONTROL))
                 connection.settimeout(PATIENCE)
                 return connection
             except OSError:
@@ -125,14 +135,17 @@ class Resizer:
                     self.trouble.append(str(error))
 
     def _answer(self, qmp: Qmp) -> None:
+        """As QEMU ends, it may wait forever for a command to finish: send none unasked."""
         unread = ""
-        while not self.over.wait(POLL):
-            unread += qmp.execute("ringbuf-read", device="console", size=65536)
-            *lines, unread = unread.split("\n")
-            for line in lines:
-                found = REQUEST.search(line)
-                if found:
-                    self._resize(qmp, int(found.group(1)))
+        with open(self.folder / CONSOLE, errors="replace") as console:
+            while not self.over.is_set():
+                unread += console.read()
+                *lines, unread = unread.split("\n")
+                for line in lines:
+                    found = REQUEST.search(line)
+                    if found:
+                        self._resize(qmp, int(found.group(1)))
+                qmp.wait(POLL)
         if self.cut_short:
             qmp.execute("quit")
 
@@ -171,26 +184,26 @@ def require_device(binary: str) -> None:
                    "(on Debian: apt-get install qemu-system-x86)")
 
 
-def qemu_arguments(path: Path) -> List[str]:
+def qemu_arguments(folder: Path) -> List[str]:
     return ["-m", "1G,maxmem=4G",
             "-object", "memory-backend-ram,id=mem0,size=1G",
             "-device", f"{DEVICE},id=vm0,memdev=mem0,block-size=2M",
-            "-chardev", "ringbuf,id=console,size=1M",
+            "-chardev", f"file,id=console,path={folder / CONSOLE}",
             "-device", "virtio-serial-pci,ioeventfd=off", "-device", "virtconsole,chardev=console",
-            "-qmp", f"unix:{path},server=on,wait=off"]
+            "-qmp", f"unix:{folder / CONTROL},server=on,wait=off"]
 
 
 def boot(kernel: kernels.Kernel, folder: Path, quiet: bool = False) -> kunit.Verdict:
     """Boot with the device, and resize it; `folder` gets a log of that."""
-    with tempfile.TemporaryDirectory(prefix="qmp-") as held:
-        path = Path(held) / "qmp"
-        if len(os.fsencode(path)) > SOCKET_NAME_MAX or not re.fullmatch(r"[\w/.+-]+", str(path)):
-            raise Fail(Exit.BAD_INPUT, f"{path} is no name for a socket of QEMU's",
+    with tempfile.TemporaryDirectory(prefix="qemu-") as place:
+        if len(os.fsencode(place)) > FOLDER_NAME_MAX or not re.fullmatch(r"[\w/.+-]+", place):
+            raise Fail(Exit.BAD_INPUT, f"QEMU cannot have a socket in {place}",
                        "set TMPDIR to a folder with a short, plain name")
-        resizer = Resizer(path)
+        resizer = Resizer(Path(place))
+        arguments = shlex.join(qemu_arguments(Path(place)))
         try:
             with resizer:
-                verdict = kunit.boot(kernel, f"--qemu_args={shlex.join(qemu_arguments(path))}",
+                verdict = kunit.boot(kernel, f"--qemu_args={arguments}",
                                      f"--kernel_args={KERNEL_ARGUMENTS}", quiet=quiet)
         finally:
             write(folder / "resizes.log", "".join(f"{line}\n" for line in resizer.log).encode())

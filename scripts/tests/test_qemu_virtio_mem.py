@@ -4,9 +4,10 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 import unittest
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence, Tuple
 
 import fixture  # first: it sets the path
 
@@ -15,60 +16,80 @@ from qemu_virtio_mem import FRAGMENT, REQUEST, Resizer, describe, require_device
 from verdict import Exit, Fail
 
 ASK = "[    1.000000]     # grows: please resize to {} bytes\n"
+DONE = 1  # the last size that a guest asks for
+
+
+def listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
 
 
 class FakeQemu(threading.Thread):
-    """Speaks as much QMP as it takes; the console says one piece at each look."""
+    """Speaks as much QMP as it takes, and says these pieces on the console."""
 
-    def __init__(self, path: Path, console: List[str], limit: int = 2**30) -> None:
+    def __init__(self, folder: Path, console: Sequence[str], limit: int = 2**30) -> None:
         super().__init__(daemon=True)
-        self.console, self.limit = list(console), limit
+        self.console, self.limit = console, limit
         self.said: List[Dict[str, Any]] = []
-        self.quiet = threading.Event()  # the console has nothing more to say
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen()
+        self.done = threading.Event()  # it was asked for the size DONE
+        self.file = open(folder / "console", "w")
+        self.listener = listen(folder / "qmp")
         self.start()
 
     def reply(self, command: Dict[str, Any]) -> Dict[str, Any]:
-        if command["execute"] == "ringbuf-read":
-            if not self.console:
-                self.quiet.set()
-            return {"return": self.console.pop(0) if self.console else ""}
         self.said.append(command)
-        if command["arguments"].get("value", 0) > self.limit:
+        size = command["arguments"].get("value", 0)
+        if size == DONE:
+            self.done.set()
+        if size > self.limit:
             return {"error": {"class": "GenericError", "desc": "too much"}}
         return {"return": {}}
 
+    def speak(self) -> None:
+        with self.file:
+            for piece in (*self.console, ASK.format(DONE)):
+                self.file.write(piece)
+                self.file.flush()
+                time.sleep(0.02)
+
     def run(self) -> None:
-        connection, _ = self.listener.accept()
+        self.connection, _ = self.listener.accept()
+        speaker = threading.Thread(target=self.speak, daemon=True)
+        speaker.start()
         decoder, unread = json.JSONDecoder(), ""
-        with self.listener, connection:
+        with self.listener, self.connection as connection:
             connection.sendall(b'{"QMP": {"version": {}, "capabilities": []}}\r\n')
             while not self.said or self.said[-1]["execute"] != "quit":
                 piece = connection.recv(4096).decode()
                 if not piece:
-                    return
+                    break
                 unread += piece
                 command, end = decoder.raw_decode(unread)
                 unread = unread[end:]
                 connection.sendall(b'{"event": "MEMORY_DEVICE_SIZE_CHANGE"}\r\n'
-                                   + json.dumps(self.reply(command)).encode() + b"\r\n")
+                                   + json.dumps(self.reply(command)).encode()
+                                   + b'\r\n{"event": "MEMORY_DEVICE_SIZE_CHANGE"}\r\n')
+            speaker.join()
+
+    def end(self) -> None:
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.join(10)
 
     def sizes(self) -> List[int]:
-        return [command["arguments"]["value"] for command in self.said
-                if command["execute"] == "qom-set"]
+        """What it was asked for."""
+        found = [command["arguments"]["value"] for command in self.said
+                 if command["execute"] == "qom-set"]
+        return [size for size in found if size != DONE]
 
 
 class ResizerTest(fixture.Case):
-    def setUp(self) -> None:
-        super().setUp()
-        self.path = self.root / "qmp"
-
-    def serve(self, *console: str, limit: int = 2**30) -> tuple[FakeQemu, Resizer]:
-        qemu = FakeQemu(self.path, list(console), limit)
-        with Resizer(self.path) as resizer:
-            self.assertTrue(qemu.quiet.wait(10))
+    def serve(self, *console: str, limit: int = 2**30) -> Tuple[FakeQemu, Resizer]:
+        qemu = FakeQemu(self.root, console, limit)
+        with Resizer(self.root) as resizer:
+            self.assertTrue(qemu.done.wait(10))
+        qemu.join(10)
         return qemu, resizer
 
     def test_does_what_the_guest_asks_for(self) -> None:
@@ -82,9 +103,10 @@ class ResizerTest(fixture.Case):
         qemu, _ = self.serve(line[:-9], line[-9:-3], line[-3:] + line)
         self.assertEqual(qemu.sizes(), [4096, 4096])
 
-    def test_half_a_number_is_no_size(self) -> None:
-        qemu, _ = self.serve(ASK.format(4096)[:-10])
-        self.assertEqual(qemu.sizes(), [])
+    def test_says_nothing_unasked(self) -> None:
+        qemu, _ = self.serve("Linux version 7.3.4\n", "ok 1 grows\n")
+        self.assertEqual([command["execute"] for command in qemu.said],
+                         ["qmp_capabilities", "qom-set"])
 
     def test_what_qemu_refuses_is_told_and_does_not_end_it(self) -> None:
         qemu, resizer = self.serve(ASK.format(2**40), ASK.format(4096))
@@ -93,28 +115,26 @@ class ResizerTest(fixture.Case):
         self.assertIn(f"not resized to {2**40} bytes: qom-set: too much", "\n".join(resizer.log))
 
     def test_one_qemu_may_follow_another(self) -> None:
-        listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(self.path))
-        listener.listen()
-        with Resizer(self.path) as resizer:
-            listener.accept()[0].close()
-            listener.close()
-            self.path.unlink()
-            qemu = FakeQemu(self.path, [ASK.format(4096)])
-            self.assertTrue(qemu.quiet.wait(10))
+        with Resizer(self.root) as resizer:
+            for _ in range(2):
+                qemu = FakeQemu(self.root, [ASK.format(4096)])
+                self.assertTrue(qemu.done.wait(10))
+                qemu.end()
+                (self.root / "qmp").unlink()
         self.assertEqual(qemu.sizes(), [4096])
         self.assertEqual(resizer.trouble, [])
         self.assertIn("QEMU has ended", "\n".join(resizer.log))
 
     def test_qemu_does_not_outlive_an_interrupted_run(self) -> None:
-        qemu = FakeQemu(self.path, [])
-        with self.assertRaises(KeyboardInterrupt), Resizer(self.path):
-            self.assertTrue(qemu.quiet.wait(10))
+        qemu = FakeQemu(self.root, [])
+        with self.assertRaises(KeyboardInterrupt), Resizer(self.root):
+            self.assertTrue(qemu.done.wait(10))
             raise KeyboardInterrupt
+        qemu.join(10)
         self.assertEqual(qemu.said[-1]["execute"], "quit")
 
     def test_a_qemu_that_never_starts_is_not_waited_for(self) -> None:
-        with Resizer(self.path) as resizer:
+        with Resizer(self.root) as resizer:
             pass
         self.assertFalse(resizer.thread.is_alive())
 
