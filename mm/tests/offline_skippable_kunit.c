@@ -179,6 +179,30 @@ static void offlining_does_not_count_hwpoisoned_skippable_page(struct kunit *tes
 	expect_offlined(ph, ph->nr_pages);
 }
 
+/* They are managed, in the buddy or in use. */
+static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_isolate(test);
+	struct page *free, *used;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
+	free = pfn_to_page(ph->start_pfn);
+	used = lend_page(phantom_end_pfn(ph) - 1);
+	SetPageHWPoison(free);
+	SetPageHWPoison(used);
+	KUNIT_EXPECT_EQ(test, pageblock_nr_pages + 1,
+			__offline_isolated_pages(ph->start_pfn,
+						 phantom_end_pfn(ph)));
+	KUNIT_EXPECT_EQ(test, 0, phantom_nr_free(ph));
+	ClearPageHWPoison(free);
+	phantom_retake(ph);
+	ClearPageHWPoison(used);
+	take_page_back(used);
+}
+
 static void offlining_counts_free_page_with_the_bit(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_isolate(test);
@@ -196,6 +220,7 @@ static struct kunit_case offline_skippable_offline_cases[] = {
 			 wrong_count_gen_params),
 	KUNIT_CASE_PARAM(offlining_does_not_count_hwpoisoned_skippable_page,
 			 zone_gen_params),
+	KUNIT_CASE_PARAM(offlining_counts_other_hwpoisoned_pages, zone_gen_params),
 	KUNIT_CASE_PARAM(offlining_counts_free_page_with_the_bit, zone_gen_params),
 	{}
 };
