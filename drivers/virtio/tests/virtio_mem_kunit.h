@@ -42,13 +42,14 @@ struct vmt {
 };
 
 /**
- * struct vmt_observer - looks at memory blocks that go offline
+ * struct vmt_observer - looks at memory blocks that go online or offline
  * @nb: the notifier
  * @vmt: the fixture
  * @nr_going: how many times it saw %MEM_GOING_OFFLINE
  * @nr_cancelled: how many times it saw %MEM_CANCEL_OFFLINE
  * @nr_offline: how many times it saw %MEM_OFFLINE
  * @veto: an error to refuse offlining with, or 0
+ * @veto_online: an error to refuse onlining with, or 0
  * @fake_offline: whether all pages should be fake-offline, plugged or not
  */
 struct vmt_observer {
@@ -58,6 +59,7 @@ struct vmt_observer {
 	unsigned int nr_cancelled;
 	unsigned int nr_offline;
 	int veto;
+	int veto_online;
 	bool fake_offline;
 };
 

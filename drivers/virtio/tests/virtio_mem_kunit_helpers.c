@@ -644,8 +644,8 @@ void vmt_stop_using_page(struct vmt *vmt, struct page *page)
 	kunit_release_action(vmt->test, free_used_page, page);
 }
 
-static int observe_offlining(struct notifier_block *nb, unsigned long event,
-			     void *arg)
+static int observe_hotplug(struct notifier_block *nb, unsigned long event,
+			    void *arg)
 {
 	struct vmt_observer *observer = container_of(nb, struct vmt_observer, nb);
 	const struct memory_notify *notify = arg;
@@ -659,6 +659,8 @@ static int observe_offlining(struct notifier_block *nb, unsigned long event,
 	i = (start - vmt->ph.start) / VMT_MB;
 
 	switch (event) {
+	case MEM_GOING_ONLINE:
+		return notifier_from_errno(observer->veto_online);
 	case MEM_GOING_OFFLINE:
 		observer->nr_going++;
 		break;
@@ -702,7 +704,7 @@ struct vmt_observer *vmt_observe(struct vmt *vmt, int priority)
 	observer = kunit_kzalloc(vmt->test, sizeof(*observer), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(vmt->test, observer);
 	observer->vmt = vmt;
-	observer->nb.notifier_call = observe_offlining;
+	observer->nb.notifier_call = observe_hotplug;
 	observer->nb.priority = priority;
 	KUNIT_ASSERT_EQ(vmt->test, 0, register_memory_notifier(&observer->nb));
 	KUNIT_ASSERT_EQ(vmt->test, 0,

@@ -5,6 +5,8 @@
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
+#include <linux/mmzone.h>
+#include <linux/page-flags.h>
 #include <linux/sizes.h>
 
 #include "virtio_mem_kunit.h"
@@ -129,6 +131,23 @@ static struct kunit_suite virtio_mem_online_suite = {
  * Forced unload
  */
 
+/**
+ * struct mode_param - the mode of the driver
+ * @desc: in words
+ * @big_blocks: whether it is big-block mode
+ */
+struct mode_param {
+	const char *desc;
+	bool big_blocks;
+};
+
+static const struct mode_param mode_params[] = {
+	{ "sub-block mode", false },
+	{ "big-block mode", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(mode, mode_params, desc);
+
 static void partially_plugged_block_stays_online_for_good(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB / 2);
@@ -149,6 +168,33 @@ static void shrunk_block_stays_online_for_good(struct kunit *test)
 	vmt_unbind(vmt);
 	KUNIT_EXPECT_EQ(test, -EBUSY, vmt_offline(vmt, 0));
 	vmt_expect_plugged(vmt, VMT_MB - VMT_SB);
+}
+
+static void block_without_its_first_subblock_stays_online_for_good(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct page *page;
+
+	vmt_bind(vmt, VMT_MB);
+	page = vmt_use_page(vmt, VMT_MB - 1);
+	vmt_resize(vmt, VMT_MB / 2);
+	vmt_stop_using_page(vmt, page);
+	vmt_unbind(vmt);
+	vmt_expect_pages(vmt, 0, VMT_MB / 2, PHANTOM_OFFLINE);
+	KUNIT_EXPECT_EQ(test, -EBUSY, vmt_offline(vmt, 0));
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+/* The bit means something else for them. */
+static void unloading_leaves_plugged_pages_alone(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct page *page = vmt_use_page(vmt, VMT_MB / 2 - 1);
+
+	__set_bit(PG_owner_2, &page->flags.f);
+	vmt_unbind(vmt);
+	KUNIT_EXPECT_TRUE(test, test_bit(PG_owner_2, &page->flags.f));
+	__clear_bit(PG_owner_2, &page->flags.f);
 }
 
 static void fully_plugged_block_goes_offline(struct kunit *test)
@@ -253,6 +299,43 @@ static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
+/* global_node_page_state() lags behind. */
+static long nr_vmalloc_pages(void)
+{
+	long nr = 0;
+	int nid, cpu;
+
+	for_each_node_state(nid, N_MEMORY) {
+		pg_data_t *pgdat = NODE_DATA(nid);
+
+		nr += atomic_long_read(&pgdat->vm_stat[NR_VMALLOC]);
+		for_each_online_cpu(cpu)
+			nr += per_cpu_ptr(pgdat->per_cpu_nodestats,
+					  cpu)->vm_node_stat_diff[NR_VMALLOC];
+	}
+	return nr;
+}
+
+/* Somebody else may allocate memory meanwhile, but not each time. */
+static void driver_frees_its_own_memory(struct kunit *test)
+{
+	const struct mode_param *param = test->param_value;
+	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 1,
+				  param->big_blocks ? VMT_MB : VMT_SB);
+	long before;
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		before = nr_vmalloc_pages();
+		vmt_bind(vmt, VMT_MB);
+		vmt_resize(vmt, 0);
+		vmt_unbind(vmt);
+		if (nr_vmalloc_pages() <= before)
+			return;
+	}
+	KUNIT_FAIL(test, "pages are left of what the driver allocated by vmalloc()");
+}
+
 static void driver_starts_over_if_no_memory_is_left(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
@@ -269,6 +352,8 @@ static struct kunit_case virtio_mem_unload_cases[] = {
 	KUNIT_CASE_PARAM(partially_plugged_block_stays_online_for_good,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(shrunk_block_stays_online_for_good, zone_gen_params),
+	KUNIT_CASE(block_without_its_first_subblock_stays_online_for_good),
+	KUNIT_CASE(unloading_leaves_plugged_pages_alone),
 	KUNIT_CASE_PARAM(fully_plugged_block_goes_offline, zone_gen_params),
 	KUNIT_CASE_PARAM(offline_partially_plugged_block_is_removed,
 			 zone_gen_params),
@@ -276,6 +361,7 @@ static struct kunit_case virtio_mem_unload_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE(nothing_is_left_if_no_memory_is_left),
 	KUNIT_CASE(nothing_is_left_if_the_driver_cannot_have_its_callback),
+	KUNIT_CASE_PARAM(driver_frees_its_own_memory, mode_gen_params),
 	KUNIT_CASE(driver_does_not_probe_again_as_long_as_memory_is_left),
 	KUNIT_CASE(driver_starts_over_if_no_memory_is_left),
 	{}

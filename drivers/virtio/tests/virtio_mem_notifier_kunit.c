@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem driver: its memory notifier, which keeps memory
+ * from going online or offline when that must not be.
+ */
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/device.h>
+#include <linux/memory_hotplug.h>
+#include <linux/workqueue.h>
+
+#include "virtio_mem_kunit.h"
+
+/*
+ * Tell all notifiers about memory of the device. Unlike other events, they take
+ * MEM_CANCEL_OFFLINE for nothing that they have to act upon.
+ */
+static int notify(struct vmt *vmt, enum memory_block_state event, u64 offset,
+		  u64 size)
+{
+	struct memory_notify notify = {
+		.start_pfn = vmt_pfn(vmt, offset),
+		.nr_pages = PHYS_PFN(size),
+	};
+
+	return memory_notify(event, &notify);
+}
+
+/**
+ * struct range_param - a range of the region of the device
+ * @desc: in words
+ * @block_size: size of device blocks, in halves of memory blocks; 0 for sub-blocks
+ * @start: where it starts, in halves of memory blocks
+ * @size: its size, in halves of memory blocks
+ * @ok: whether it may go online or offline
+ */
+struct range_param {
+	const char *desc;
+	unsigned int block_size;
+	unsigned int start;
+	unsigned int size;
+	bool ok;
+};
+
+static const struct range_param range_params[] = {
+	{ "sub-blocks: a memory block", 0, 2, 2, true },
+	{ "sub-blocks: half a memory block", 0, 2, 1, false },
+	{ "sub-blocks: two memory blocks", 0, 2, 4, false },
+	{ "sub-blocks: halves of two memory blocks", 0, 1, 2, false },
+	{ "big blocks: a memory block", 4, 2, 2, true },
+	{ "big blocks: a big block of two memory blocks", 4, 4, 4, true },
+	{ "big blocks: parts of two big blocks", 4, 2, 4, false },
+};
+
+KUNIT_ARRAY_PARAM_DESC(range, range_params, desc);
+
+static void driver_refuses_hotplug_of_any_other_size(struct kunit *test)
+{
+	const struct range_param *param = test->param_value;
+	struct vmt *vmt;
+
+	if (!IS_ENABLED(CONFIG_BUG))
+		kunit_skip(test, "CONFIG_BUG is not set");
+
+	vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 4,
+		      param->block_size * VMT_MB / 2 ?: VMT_SB);
+	vmt_bind(vmt, 0);
+	kunit_warning_suppress(test) {
+		KUNIT_EXPECT_EQ(test, param->ok ? NOTIFY_OK : NOTIFY_BAD,
+				notify(vmt, MEM_CANCEL_OFFLINE,
+				       param->start * VMT_MB / 2,
+				       param->size * VMT_MB / 2));
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, !param->ok);
+	}
+}
+
+static void driver_refuses_to_online_memory_it_did_not_add(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 2, VMT_SB);
+
+	vmt_bind(vmt, VMT_MB / 2);
+	KUNIT_ASSERT_EQ(test, 0, add_memory(first_memory_node,
+					    vmt->ph.start + VMT_MB, VMT_MB,
+					    MHP_NONE));
+	KUNIT_EXPECT_EQ(test, -EPERM, vmt_online(vmt, 1, MMOP_ONLINE_MOVABLE));
+	KUNIT_EXPECT_EQ(test, 0, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
+	KUNIT_EXPECT_EQ(test, 0, remove_memory(vmt->ph.start + VMT_MB, VMT_MB));
+}
+
+static void vetoed_onlining_changes_nothing(struct kunit *test, int priority)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, VMT_MB / 2);
+
+	vmt_observe(vmt, priority)->veto_online = -EPERM;
+	KUNIT_EXPECT_EQ(test, -EPERM, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
+	KUNIT_EXPECT_FALSE(test, vmt_is_online(vmt, 0));
+
+	/* The driver is able to work on the memory block. */
+	vmt_resize(vmt, VMT_MB / 4);
+	vmt_expect_plugged(vmt, VMT_MB / 4);
+}
+
+static void onlining_vetoed_before_the_driver_changes_nothing(struct kunit *test)
+{
+	vetoed_onlining_changes_nothing(test, 1);
+}
+
+static void onlining_vetoed_after_the_driver_changes_nothing(struct kunit *test)
+{
+	vetoed_onlining_changes_nothing(test, -1);
+}
+
+/**
+ * struct hotplug_work - hotplug that somebody else does
+ * @work: the work
+ * @vmt: the fixture
+ * @online: whether to online the first memory block, or to offline it
+ * @ret: what came of it
+ * @done: whether it is done
+ */
+struct hotplug_work {
+	struct work_struct work;
+	struct vmt *vmt;
+	bool online;
+	int ret;
+	bool done;
+};
+
+static void hotplug(struct work_struct *work)
+{
+	struct hotplug_work *hotplug = container_of(work, struct hotplug_work,
+						    work);
+
+	hotplug->ret = hotplug->online ?
+		       vmt_online(hotplug->vmt, 0, MMOP_ONLINE_MOVABLE) :
+		       vmt_offline(hotplug->vmt, 0);
+	WRITE_ONCE(hotplug->done, true);
+}
+
+static void end_hotplug(void *arg)
+{
+	struct hotplug_work *hotplug = arg;
+
+	virtio_mem_device_release(&hotplug->vmt->dev);
+	flush_work(&hotplug->work);
+}
+
+/*
+ * While the driver works on the pages of a memory block, no other hotplug begins,
+ * also if some was cancelled before the driver heard of it.
+ */
+static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
+{
+	const u64 size = VMT_MB - VMT_SB;
+	struct hotplug_work *work;
+	struct vmt_observer *veto;
+	struct vmt *vmt;
+
+	vmt = vmt_probe(test, online ? MMOP_OFFLINE : MMOP_ONLINE_MOVABLE, 1,
+			online ? VMT_SB : VMT_MB);
+	veto = vmt_observe(vmt, 1);
+	work = kunit_kzalloc(test, sizeof(*work), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, work);
+	INIT_WORK(&work->work, hotplug);
+	work->vmt = vmt;
+	work->online = online;
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, end_hotplug, work));
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_HONEST, .hold = true,
+	});
+	virtio_mem_device_resize(&vmt->dev, size);
+	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
+
+	veto->veto = -EPERM;
+	veto->veto_online = -EPERM;
+	KUNIT_EXPECT_EQ(test, -EPERM, online ?
+			vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE) :
+			vmt_offline(vmt, 0));
+	veto->veto = 0;
+	veto->veto_online = 0;
+
+	schedule_work(&work->work);
+	/* Long enough for hotplug that does not wait. */
+	fsleep(2 * USEC_PER_MSEC);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(work->done));
+	virtio_mem_device_release(&vmt->dev);
+	flush_work(&work->work);
+	KUNIT_EXPECT_EQ(test, 0, work->ret);
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, size);
+}
+
+static void offlining_waits_for_the_driver(struct kunit *test)
+{
+	hotplug_waits_for_the_driver(test, false);
+}
+
+static void onlining_waits_for_the_driver(struct kunit *test)
+{
+	hotplug_waits_for_the_driver(test, true);
+}
+
+/* The driver has to wait until memory goes offline, so it does not wait longer. */
+static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
+{
+	struct vmt *vmt;
+
+	vmt_set_param(test, "virtio_mem.unplug_online", "N");
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	vmt_resize(vmt, VMT_MB / 2);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+/* It tries again some time, whether memory is online or offline. */
+static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_resize(vmt, VMT_MB / 2);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+/**
+ * struct removal - looks at the driver while it removes memory
+ * @nb: the notifier of the bus that memory blocks are on
+ * @vmt: the fixture
+ * @nr: how many memory blocks were removed
+ * @online_ret: what became of onlining memory then
+ * @offline_ret: what became of offlining memory then
+ */
+struct removal {
+	struct notifier_block nb;
+	struct vmt *vmt;
+	unsigned int nr;
+	int online_ret;
+	int offline_ret;
+};
+
+/* What online_pages() and offline_pages() do if a notifier refuses. */
+static int try_hotplug(struct vmt *vmt, enum memory_block_state going,
+		       enum memory_block_state cancel, unsigned int i)
+{
+	const int ret = notify(vmt, going, i * VMT_MB, VMT_MB);
+
+	notify(vmt, cancel, i * VMT_MB, VMT_MB);
+	return notifier_to_errno(ret);
+}
+
+static int note_removal(struct notifier_block *nb, unsigned long event, void *arg)
+{
+	struct removal *removal = container_of(nb, struct removal, nb);
+
+	if (event != BUS_NOTIFY_DEL_DEVICE)
+		return NOTIFY_DONE;
+	removal->nr++;
+	removal->online_ret = try_hotplug(removal->vmt, MEM_GOING_ONLINE,
+					  MEM_CANCEL_ONLINE, 0);
+	removal->offline_ret = try_hotplug(removal->vmt, MEM_GOING_OFFLINE,
+					   MEM_CANCEL_OFFLINE, 1);
+	return NOTIFY_OK;
+}
+
+/* As long as it removes what must not go online without it. */
+static void driver_refuses_hotplug_while_it_is_unloaded(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 3,
+				    2 * VMT_MB + VMT_MB / 2);
+	struct removal removal = { .nb.notifier_call = note_removal, .vmt = vmt };
+	struct memory_block *mem;
+	const struct bus_type *bus;
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 2));
+	mem = memory_block_get(phys_to_block_id(vmt->ph.start));
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	bus = mem->dev.bus;
+	memory_block_put(mem);
+
+	KUNIT_ASSERT_EQ(test, 0, bus_register_notifier(bus, &removal.nb));
+	vmt_unbind(vmt);
+	bus_unregister_notifier(bus, &removal.nb);
+	KUNIT_EXPECT_EQ(test, 1, removal.nr);
+	KUNIT_EXPECT_EQ(test, -EBUSY, removal.online_ret);
+	KUNIT_EXPECT_EQ(test, -EBUSY, removal.offline_ret);
+	vmt_expect_plugged(vmt, 2 * VMT_MB + VMT_MB / 2);
+}
+
+static struct kunit_case virtio_mem_notifier_cases[] = {
+	KUNIT_CASE_PARAM(driver_refuses_hotplug_of_any_other_size,
+			 range_gen_params),
+	KUNIT_CASE(driver_refuses_to_online_memory_it_did_not_add),
+	KUNIT_CASE(onlining_vetoed_before_the_driver_changes_nothing),
+	KUNIT_CASE(onlining_vetoed_after_the_driver_changes_nothing),
+	KUNIT_CASE(offlining_waits_for_the_driver),
+	KUNIT_CASE(onlining_waits_for_the_driver),
+	KUNIT_CASE(driver_unplugs_at_once_what_goes_offline),
+	KUNIT_CASE(driver_that_unplugs_online_memory_is_not_hurried),
+	KUNIT_CASE(driver_refuses_hotplug_while_it_is_unloaded),
+	{}
+};
+
+static struct kunit_suite virtio_mem_notifier_suite = {
+	.name = "virtio_mem_notifier",
+	.init = vmt_init,
+	.test_cases = virtio_mem_notifier_cases,
+};
+
+kunit_test_suite(virtio_mem_notifier_suite);
+
+MODULE_DESCRIPTION("KUnit tests for the memory notifier of virtio-mem");
+MODULE_LICENSE("GPL");
