@@ -48,6 +48,7 @@ class Kernel:
     options: Options
     qemu: Dict[str, Any]  # kunit.py's own description of the guest
     more: Tuple[str, ...] = ()  # options on top of the kunitconfigs
+    more_variables: Tuple[str, ...] = ()  # for make, on top of the usual ones
 
     @property
     def image(self) -> Path:
@@ -70,7 +71,8 @@ class Kernel:
         """The make variables, the same for every step: kbuild rebuilds all when one changes."""
         name = tools.compiler(self.options)
         found = [f"LLVM={self.options.llvm}"] if self.options.llvm else []
-        return [*found, f"CC=ccache {name}" if shutil.which("ccache") else f"CC={name}"]
+        return [*found, f"CC=ccache {name}" if shutil.which("ccache") else f"CC={name}",
+                *self.more_variables]
 
     def kunitconfigs(self) -> List[str]:
         wanted = [*FRAGMENTS[self.options.config], *SUITES]
@@ -98,6 +100,15 @@ def describe(tree: Path, options: Options) -> Kernel:
     if tree.parent != BUILD / "tree":  # KDIR itself; there may be others of that name
         name = f"{digest(str(tree).encode())[:8]}-{name}"
     return Kernel(tree, options.out or BUILD / "out" / name, options, json.loads(done.stdout))
+
+
+def fragment(tree: Path, path: str) -> Tuple[str, ...]:
+    """The options of a kunitconfig fragment, to go on top of others and override them."""
+    if not (tree / path).is_file():
+        raise Fail(Exit.BAD_INPUT, f"{tree} has no {path}",
+                   "the series it carries is an older one: update it")
+    return tuple(line for line in (tree / path).read_text().splitlines()
+                 if re.match(r"CONFIG_|# CONFIG_\w+ is not set$", line))
 
 
 def build(kernel: Kernel) -> bool:

@@ -164,15 +164,11 @@ def describe(tree: Path, options: Options) -> kernels.Kernel:
     if options.arch != "x86_64":
         raise Fail(Exit.BAD_INPUT, f"there is no config for a virtio-mem device and "
                    f"ARCH={options.arch}", "use ARCH=x86_64")
-    if not (tree / FRAGMENT).is_file():
-        raise Fail(Exit.BAD_INPUT, f"{tree} has no {FRAGMENT}",
-                   "the series it carries is an older one: update it")
+    more = kernels.fragment(tree, FRAGMENT)
     plain = kernels.describe(tree, options)
     require_device(f"qemu-system-{plain.qemu['qemu_arch']}")
-    wanted = [line for line in (tree / FRAGMENT).read_text().splitlines()
-              if re.match(r"CONFIG_|# CONFIG_\w+ is not set$", line)]
     out = options.out or plain.out.with_name(f"{plain.out.name}-qemu-virtio-mem")
-    return dataclasses.replace(plain, out=out, more=tuple(wanted))
+    return dataclasses.replace(plain, out=out, more=more)
 
 
 def require_device(binary: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 from host import run, spawn
 from options import Options
@@ -44,9 +44,9 @@ def _compiler_tools(options: Options) -> List[Tuple[str, str]]:
             (name.replace("clang", "llvm-ar"), f"llvm{suffix}")]
 
 
-def require(options: Options) -> None:
+def require(options: Options, more: Sequence[Tuple[str, str]] = ()) -> None:
     """See that all is there; name all that is not, once, and offer to install it."""
-    wanted = [*ALWAYS, *_compiler_tools(options)]
+    wanted = [*ALWAYS, *more, *_compiler_tools(options)]
     if options.arch in QEMU:
         name, package = QEMU[options.arch]
         wanted.append((f"qemu-system-{name}", f"qemu-system-{package}"))
