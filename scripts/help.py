@@ -11,6 +11,7 @@ VERBS = (
     ("kunit", "fetch the kernel, apply the series, build, boot, print the verdict"),
     ("qemu-virtio-mem", "the same with QEMU's virtio-mem device, which is resized from outside"),
     ("coverage", "tell which lines and branches of the series the suites run"),
+    ("leaks", "look for memory that is left over after the suites"),
     ("check", "all that must hold before a change of this project lands"),
     ("tree", "print the path of a kernel tree with the series applied"),
     ("apply", "put the series into the tree KDIR= (by git am, if it is a git tree)"),
