@@ -2,12 +2,12 @@
 #
 # The verbs of this project. `make help` lists them; scripts/ does the work.
 
-export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD
+export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD FIRST
 
 .DEFAULT_GOAL := help
-.PHONY: help kunit qemu-virtio-mem coverage leaks check tree apply bench clean
+.PHONY: help kunit qemu-virtio-mem coverage leaks mutants check tree apply bench clean
 
-help kunit qemu-virtio-mem coverage leaks check tree apply bench:
+help kunit qemu-virtio-mem coverage leaks mutants check tree apply bench:
 	@command -v python3 >/dev/null || { \
 		echo "error: python3 is missing; fix: install it (Debian: apt-get install python3)" >&2; \
 		exit 6; }

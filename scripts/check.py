@@ -22,6 +22,7 @@ import apply
 import fetch
 import kernel as kernels
 import kunit
+import mutants
 import qemu_virtio_mem
 import series
 from host import BUILD, REPO, fresh, git, install, run
@@ -199,6 +200,7 @@ def main() -> Exit:
                 check.step("guest with 512 MiB", check.small_guest)
                 check.step("each suite alone", check.isolated)
                 check.step("make qemu-virtio-mem", check.qemu_virtio_mem)
+                check.step("a sample of mutants", lambda: mutants.check(options))
     if check.trouble:
         print(f"failed: {'; '.join(check.trouble)}")
     print(f"{check.passed} passed, {check.failed} failed"

@@ -16,6 +16,7 @@ VERBS = (
     ("tree", "print the path of a kernel tree with the series applied"),
     ("apply", "put the series into the tree KDIR= (by git am, if it is a git tree)"),
     ("bench", "time the suites against kunit.py's own example suite"),
+    ("mutants", "break the feature in every small way, and see that a case notices"),
     ("clean", "remove build/; the fetched source stays in the user's cache"),
     ("help", "print this"),
 )

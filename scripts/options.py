@@ -23,6 +23,7 @@ VARIABLES = (
     ("KUNIT_ARGS", "", "more arguments for `kunit.py exec`, such as a filter"),
     ("O", "", "build folder, in place of one below build/out/"),
     ("COLD", "", "1 makes `bench` time a cold build as well"),
+    ("FIRST", "", "1 makes `mutants` end each boot at the first case that fails"),
 )
 CONFIGS = ("trimmed", "plain")
 
@@ -38,6 +39,7 @@ class Options:
     kunit_args: List[str]
     out: Optional[Path]
     cold: bool
+    first: bool
 
 
 def _path(text: str) -> Optional[Path]:
@@ -65,4 +67,4 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     # The kernel's own Makefile takes LLVM=0 for clang as well.
     return Options(_path(value["KDIR"]), value["KERNEL"], value["ARCH"], value["CROSS_COMPILE"],
                    value["LLVM"], value["CONFIG"], kunit_args, _path(value["O"]),
-                   bool(value["COLD"]))
+                   bool(value["COLD"]), bool(value["FIRST"]))
