@@ -55,6 +55,7 @@ def as_json(facts: Mapping[str, Any], results: Sequence[Result]) -> bytes:
     mutants = [{
         "key": result.mutant.key, "file": result.mutant.path, "line": result.mutant.line,
         "function": result.mutant.function, "operator": result.mutant.operator,
+        "operators": result.mutant.family,
         "before": words(result.mutant.before), "after": words(result.mutant.after),
         "outcome": result.outcome, "first": result.first, "failed": result.failed,
         "reason": result.reason, "seconds": result.seconds,
@@ -153,8 +154,8 @@ def page(facts: Mapping[str, Any], results: Sequence[Result], changes: Mapping[s
     parts.append(f"<h2>Survivors</h2><ul>{''.join(map(_told, bad)) or '<li>none</li>'}</ul>")
     parts.append("<h2>By function</h2>" + table("function", (
         (result.mutant.where, result.outcome) for result in results)))
-    parts.append("<h2>By operator</h2>" + table("operator", sorted(
-        (result.mutant.operator, result.outcome) for result in results)))
+    parts.append("<h2>By kind of operator</h2>" + table("operators", (
+        (result.mutant.family, result.outcome) for result in results)))
     for path, change in changes.items():
         here = [result for result in results if result.mutant.path == path]
         own = [result for result in here if result.mutant.sources]

@@ -50,6 +50,7 @@ class Mutant:
     kind: str = "source"  # that is, one of its own; or what emit.py says
     place: Range = (0, 0)
     body: Range = (0, 0)  # the first and the last line of the function
+    family: str = "hunks"  # or the file that has the operator
     sources: Dict[str, str] = field(default_factory=dict, compare=False)  # its own, if any
 
     @property
@@ -161,8 +162,8 @@ def matches(tree: Path, paths: Sequence[str], made: Path) -> Dict[str, List[Dict
     jobs = [(path, operators) for path in paths for operators in sorted(OPERATORS.glob("*.cocci"))]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = list(pool.map(lambda job: _matched(tree / job[0], job[1], made), jobs))
-    return {path: [match for job, lines in zip(jobs, found) if job[0] == path for match in lines]
-            for path in paths}
+    return {path: [{**match, "family": job[1].stem} for job, lines in zip(jobs, found)
+                   if job[0] == path for match in lines] for path in paths}
 
 
 def _matched(file: Path, operators: Path, made: Path) -> List[Dict[str, Any]]:
@@ -221,7 +222,7 @@ def in_source(path: str, change: Change, found: Iterable[Dict[str, Any]]) -> Lis
             f"{match['function']}: {match['operator']}: {words(before)}", path,
             match["function"], match["operator"], source.line(place[0]),
             source.line(place[1] - 1), before, after, match["kind"], place,
-            (match["body"][0], match["body"][1])))
+            (match["body"][0], match["body"][1]), match["family"]))
     return _numbered(sorted(mutants.values(), key=lambda mutant: (mutant.place, mutant.operator)))
 
 
