@@ -107,34 +107,6 @@ static void probe_first_unplugs_what_was_left_plugged(struct kunit *test)
 	vmt_expect_pages(vmt, 0, VMT_MB / 2, PHANTOM_FREE);
 }
 
-static void shrinking_makes_free_subblocks_skippable(struct kunit *test)
-{
-	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
-
-	vmt_resize(vmt, VMT_MB - 2 * VMT_SB);
-	vmt_expect_plugged(vmt, VMT_MB - 2 * VMT_SB);
-	vmt_expect_pages(vmt, VMT_MB - 2 * VMT_SB, 2 * VMT_SB, PHANTOM_SKIPPABLE);
-}
-
-static void growing_frees_skippable_subblocks(struct kunit *test)
-{
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
-
-	vmt_resize(vmt, VMT_MB - 2 * VMT_SB);
-	vmt_resize(vmt, VMT_MB);
-	vmt_expect_plugged(vmt, VMT_MB);
-	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
-}
-
-static void growing_frees_subblocks_that_never_were_free(struct kunit *test)
-{
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
-
-	vmt_resize(vmt, VMT_MB);
-	vmt_expect_plugged(vmt, VMT_MB);
-	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
-}
-
 /*
  * The zones take turns. Both have another memory block, because it takes longer to
  * online the first and to offline the last one of a zone. There is a hole in what is
@@ -344,9 +316,6 @@ static struct kunit_case virtio_mem_sbm_cases[] = {
 	KUNIT_CASE_PARAM(probe_plugs_what_is_requested, size_gen_params),
 	KUNIT_CASE(probe_negotiates_that_unplugged_memory_is_inaccessible),
 	KUNIT_CASE(probe_first_unplugs_what_was_left_plugged),
-	KUNIT_CASE_PARAM(shrinking_makes_free_subblocks_skippable, zone_gen_params),
-	KUNIT_CASE(growing_frees_skippable_subblocks),
-	KUNIT_CASE(growing_frees_subblocks_that_never_were_free),
 	KUNIT_CASE(partially_plugged_block_survives_200_rounds),
 	KUNIT_CASE_PARAM(shrinking_to_nothing_removes_memory_blocks,
 			 zone_gen_params),

@@ -645,7 +645,7 @@ void vmt_stop_using_page(struct vmt *vmt, struct page *page)
 }
 
 static int observe_hotplug(struct notifier_block *nb, unsigned long event,
-			    void *arg)
+			   void *arg)
 {
 	struct vmt_observer *observer = container_of(nb, struct vmt_observer, nb);
 	const struct memory_notify *notify = arg;

@@ -373,7 +373,7 @@ static struct kunit_suite virtio_mem_unload_suite = {
 	.test_cases = virtio_mem_unload_cases,
 };
 
-kunit_test_suites(&virtio_mem_online_suite, &virtio_mem_unload_suite);
+kunit_test_suites(&virtio_mem_unload_suite, &virtio_mem_online_suite);
 
 MODULE_DESCRIPTION("KUnit tests for onlining and unloading with virtio-mem");
 MODULE_LICENSE("GPL");

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for the virtio-mem driver: memory that goes online or offline while
+ * the driver works, or has work left.
+ */
+#include <kunit/test.h>
+#include <linux/delay.h>
+#include <linux/workqueue.h>
+
+#include "virtio_mem_kunit.h"
+
+/**
+ * struct hotplug_work - hotplug that somebody else does
+ * @work: the work
+ * @vmt: the fixture
+ * @online: whether to online the first memory block, or to offline it
+ * @ret: what came of it
+ * @done: whether it is done
+ */
+struct hotplug_work {
+	struct work_struct work;
+	struct vmt *vmt;
+	bool online;
+	int ret;
+	bool done;
+};
+
+static void hotplug(struct work_struct *work)
+{
+	struct hotplug_work *hotplug = container_of(work, struct hotplug_work,
+						    work);
+
+	hotplug->ret = hotplug->online ?
+		       vmt_online(hotplug->vmt, 0, MMOP_ONLINE_MOVABLE) :
+		       vmt_offline(hotplug->vmt, 0);
+	WRITE_ONCE(hotplug->done, true);
+}
+
+static void end_hotplug(void *arg)
+{
+	struct hotplug_work *hotplug = arg;
+
+	virtio_mem_device_release(&hotplug->vmt->dev);
+	flush_work(&hotplug->work);
+}
+
+/*
+ * While the driver works on the pages of a memory block, no other hotplug begins,
+ * also if some was cancelled before the driver heard of it.
+ */
+static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
+{
+	const u64 size = VMT_MB - VMT_SB;
+	struct hotplug_work *work;
+	struct vmt_observer *veto;
+	struct vmt *vmt;
+
+	vmt = vmt_probe(test, online ? MMOP_OFFLINE : MMOP_ONLINE_MOVABLE, 1,
+			online ? VMT_SB : VMT_MB);
+	veto = vmt_observe(vmt, 1);
+	work = kunit_kzalloc(test, sizeof(*work), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, work);
+	INIT_WORK(&work->work, hotplug);
+	work->vmt = vmt;
+	work->online = online;
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, end_hotplug, work));
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_HONEST, .hold = true,
+	});
+	virtio_mem_device_resize(&vmt->dev, size);
+	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
+
+	veto->veto = -EPERM;
+	veto->veto_online = -EPERM;
+	KUNIT_EXPECT_EQ(test, -EPERM, online ?
+			vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE) :
+			vmt_offline(vmt, 0));
+	veto->veto = 0;
+	veto->veto_online = 0;
+
+	schedule_work(&work->work);
+	/* Long enough for hotplug that does not wait. */
+	fsleep(2 * USEC_PER_MSEC);
+	KUNIT_EXPECT_FALSE(test, READ_ONCE(work->done));
+	virtio_mem_device_release(&vmt->dev);
+	flush_work(&work->work);
+	KUNIT_EXPECT_EQ(test, 0, work->ret);
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, size);
+}
+
+static void offlining_waits_for_the_driver(struct kunit *test)
+{
+	hotplug_waits_for_the_driver(test, false);
+}
+
+static void onlining_waits_for_the_driver(struct kunit *test)
+{
+	hotplug_waits_for_the_driver(test, true);
+}
+
+/* The driver has to wait until memory goes offline, so it does not wait longer. */
+static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
+{
+	struct vmt *vmt;
+
+	vmt_set_param(test, "virtio_mem.unplug_online", "N");
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	vmt_resize(vmt, VMT_MB / 2);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+/* It tries again some time, whether memory is online or offline. */
+static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_resize(vmt, VMT_MB / 2);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_settle(vmt);
+	vmt_expect_plugged(vmt, VMT_MB);
+	vmt_retry(vmt);
+	vmt_expect_plugged(vmt, VMT_MB / 2);
+}
+
+static struct kunit_case virtio_mem_hotplug_cases[] = {
+	KUNIT_CASE(offlining_waits_for_the_driver),
+	KUNIT_CASE(onlining_waits_for_the_driver),
+	KUNIT_CASE(driver_unplugs_at_once_what_goes_offline),
+	KUNIT_CASE(driver_that_unplugs_online_memory_is_not_hurried),
+	{}
+};
+
+static struct kunit_suite virtio_mem_hotplug_suite = {
+	.name = "virtio_mem_hotplug",
+	.init = vmt_init,
+	.test_cases = virtio_mem_hotplug_cases,
+};
+
+kunit_test_suite(virtio_mem_hotplug_suite);
+
+MODULE_DESCRIPTION("KUnit tests for hotplug while virtio-mem works");
+MODULE_LICENSE("GPL");
