@@ -29,7 +29,7 @@ from host import BUILD, fresh, install, run, write
 from options import Options, from_environment
 from overlay import touched
 from progress import Progress
-from tree import build_lock
+from tree import build_lock, has_series
 from verdict import Exit, Fail, run_verb
 
 # command, Debian package
@@ -228,9 +228,6 @@ def describe(tree: Path, options: Options) -> kernels.Kernel:
 
 def boot(kernel: kernels.Kernel, base: Path) -> kunit.Verdict:
     """Boot, count, report. The tree without the series is at base."""
-    if kernel.tree == base:
-        raise Fail(Exit.BAD_INPUT, f"{base} has the series already, so there is no telling what "
-                   "the series adds", "pass a tree without it, or none")
     counts = kernel.state / "gcov.tar"
     verdict = userspace.boot(kernel, SCRIPT, counts)
     if verdict.code is not Exit.OK:
@@ -289,6 +286,9 @@ def coverage(options: Options, folder: Path) -> kunit.Verdict:
     """The whole way from source to report."""
     tools.require(options, TOOLS)
     base = options.kdir.resolve() if options.kdir else fetch.source(options.kernel)
+    if has_series(base):
+        raise Fail(Exit.BAD_INPUT, f"{base} has the series already, so there is no telling what "
+                   "the series adds", "pass a tree without it, or none")
     return kunit.kunit(options, folder, describe, lambda kernel: boot(kernel, base))
 
 

@@ -9,7 +9,9 @@ from unittest import mock
 import fixture  # first: it sets the path
 
 import coverage
+import tree
 from coverage import Change, Report, change, read
+from verdict import Exit, Fail
 
 BEFORE = "int a(void)\n{\n\tgone();\n\treturn 1;\n}\n\nint b(void)\n{\n\treturn 2;\n}\n"
 AFTER = "int a(void)\n{\n\treturn 1;\n}\n\nint b(void)\n{\n\tif (x)\n\t\ty();\n\treturn 2;\n}\n"
@@ -90,6 +92,14 @@ class ReportTest(fixture.Case):
         self.assertEqual(report.trace, [
             "TN:", f"SF:{self.kernel / 'mm/a.c'}", "FN:1,a", "FNDA:1,a", "FN:6,b", "FNDA:1,b",
             "DA:1,1", "BRDA:8,0,0,-", "BRDA:8,0,1,-", "DA:8,0", "DA:9,0", "end_of_record"])
+
+
+class CoverageTest(fixture.Case):
+    def test_a_tree_that_has_the_series_is_refused(self) -> None:
+        fixture.lay(self.kernel, {tree.MARK_FILE: tree.MARK})
+        with mock.patch("tools.require"), self.assertRaises(Fail) as caught:
+            coverage.coverage(self.options(), self.root)
+        self.assertEqual(caught.exception.code, Exit.BAD_INPUT)
 
 
 if __name__ == "__main__":
