@@ -821,18 +821,19 @@ static void phantom_free_all(struct phantom_memory *ph)
 	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
 		struct page *page = pfn_to_page(pfn);
 
-		if (PageBuddy(page)) {
-			step = 1UL << buddy_order(page);
+		step = PageBuddy(page) ? 1UL << buddy_order(page) : 1;
+		if (PageBuddy(page) || PageOffline(page))
 			continue;
-		}
+		in_use = true;
+		phantom_own(pfn, 1);
+	}
+	/* Free pages merge, also with those behind them, so do it only now. */
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step + 1) {
 		for (step = 0; pfn + step < phantom_end_pfn(ph); step++) {
-			page = pfn_to_page(pfn + step);
-			if (PageBuddy(page))
+			struct page *page = pfn_to_page(pfn + step);
+
+			if (!PageOffline(page))
 				break;
-			if (!PageOffline(page)) {
-				in_use = true;
-				phantom_own(pfn + step, 1);
-			}
 			ClearPageDirty(page);
 			set_page_count(page, PHANTOM_PAGE_COUNT);
 		}
