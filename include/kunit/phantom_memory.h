@@ -25,6 +25,7 @@
 #include <linux/mmzone.h>
 #include <linux/types.h>
 
+struct folio;
 struct kunit;
 struct memory_block;
 
@@ -100,6 +101,8 @@ void phantom_expect_isolated(struct phantom_memory *ph,
 			     unsigned long nr_pageblocks);
 unsigned long phantom_nr_free(struct phantom_memory *ph);
 void phantom_retake(struct phantom_memory *ph);
+struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
+				 unsigned int order);
 
 /**
  * struct phantom_snapshot - what memory hotplug has to account for

@@ -8,6 +8,7 @@
 
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
+#include <linux/log2.h>
 #include <linux/page-flags.h>
 #include <linux/page-isolation.h>
 
@@ -145,6 +146,33 @@ static inline void take_page_back(struct page *page)
 {
 	__clear_bit(PG_owner_2, &page->flags.f);
 	__SetPageOffline(page);
+}
+
+/* A large folio of the test cases, small enough to fit anywhere. */
+#define LARGE_NR_PAGES	4
+#define LARGE_ORDER	ilog2(LARGE_NR_PAGES)
+
+/**
+ * phantom_make_hugetlb_folio() - phantom_make_folio() for hugetlb
+ * @ph: the phantom memory; its test case is skipped if there is no hugetlb
+ * @pfn: the first page, aligned to the size of the folio
+ * @order: the order of the folio, which need not be one that hugetlb has
+ *
+ * Context: May sleep.
+ * Return: the folio, which is not migratable.
+ */
+static inline struct folio *
+phantom_make_hugetlb_folio(struct phantom_memory *ph, unsigned long pfn,
+			   unsigned int order)
+{
+#ifdef CONFIG_HUGETLB_PAGE
+	struct folio *folio = phantom_make_folio(ph, pfn, order);
+
+	__folio_set_hugetlb(folio);
+	return folio;
+#else
+	kunit_skip(ph->test, "CONFIG_HUGETLB_PAGE is not set");
+#endif
 }
 
 /**

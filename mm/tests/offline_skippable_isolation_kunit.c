@@ -5,6 +5,8 @@
  * ground that all of these suites stand on.
  */
 #include <linux/gfp.h>
+#include <linux/hugetlb.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
 
@@ -181,6 +183,38 @@ static bool is_unmovable(struct phantom_memory *ph, struct page *page,
 	return page_is_unmovable(ph->zone, page, mode, &step);
 }
 
+static const enum pb_isolate_mode all_modes[] = {
+	OFFLINE, PB_ISOLATE_MODE_OTHER, PB_ISOLATE_MODE_CMA_ALLOC,
+};
+
+static void expect_unmovable(struct phantom_memory *ph, struct page *page)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(all_modes); i++)
+		KUNIT_EXPECT_TRUE_MSG(ph->test,
+				      is_unmovable(ph, page, all_modes[i]),
+				      "mode %d", all_modes[i]);
+}
+
+/* Expect that a page is movable, and that the next one to look at is @step on. */
+static void expect_movable(struct phantom_memory *ph, struct page *page,
+			   unsigned long step)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(all_modes); i++) {
+		unsigned long found = 1;
+
+		KUNIT_EXPECT_FALSE_MSG(ph->test,
+				       page_is_unmovable(ph->zone, page,
+							 all_modes[i], &found),
+				       "mode %d", all_modes[i]);
+		KUNIT_EXPECT_EQ_MSG(ph->test, step, found, "mode %d",
+				    all_modes[i]);
+	}
+}
+
 static void isolates_skippable_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -306,9 +340,7 @@ static void nonskippable_page_is_unmovable(struct kunit *test)
 	struct page *page = pfn_to_page(ph->start_pfn);
 
 	set_page_count(page, param->count);
-	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, OFFLINE));
-	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
-	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
+	expect_unmovable(ph, page);
 }
 
 static const struct offline_skippable_param kernel_zone_params[] = {
@@ -321,11 +353,14 @@ static void page_with_movable_ops_is_movable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
 	struct page *page = pfn_to_page(ph->start_pfn);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn + 1, 0);
 
 	SetPageMovableOps(page);
-	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, OFFLINE));
-	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
-	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
+	expect_movable(ph, page, 1);
+	/* PageOffline() pages are not the only ones. */
+	__SetPageZsmalloc(&folio->page);
+	SetPageMovableOps(&folio->page);
+	expect_movable(ph, &folio->page, 1);
 }
 
 static void isolation_does_not_skip_other_pages_with_the_bit(struct kunit *test)
@@ -337,6 +372,148 @@ static void isolation_does_not_skip_other_pages_with_the_bit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, OFFLINE));
 	phantom_expect_isolated(ph, 0);
 	take_page_back(page);
+}
+
+/*
+ * Other pages, which the flag does not change anything for
+ */
+
+/* Among them are holes, also in ZONE_MOVABLE. */
+static void reserved_page_is_unmovable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, 0);
+
+	__SetPageReserved(&folio->page);
+	expect_unmovable(ph, &folio->page);
+	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, OFFLINE));
+	phantom_expect_isolated(ph, 0);
+}
+
+static void page_in_use_is_unmovable_unless_zone_is_movable(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, 0);
+
+	if (param->online_type == MMOP_ONLINE_MOVABLE)
+		expect_movable(ph, &folio->page, 1);
+	else
+		expect_unmovable(ph, &folio->page);
+}
+
+/* It is about to be used or freed; its owner's data are no order. */
+static void page_with_count_0_is_movable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, 0);
+
+	set_page_private(&folio->page, pageblock_order);
+	set_page_count(&folio->page, 0);
+	expect_movable(ph, &folio->page, 1);
+}
+
+static void free_pages_are_stepped_over(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
+	KUNIT_ASSERT_TRUE(test, PageBuddy(page));
+	KUNIT_ASSERT_GT(test, buddy_order(page), 0);
+	expect_movable(ph, page, 1UL << buddy_order(page));
+	/* The others do not know how many there are. */
+	expect_movable(ph, page + 1, 1);
+}
+
+static void page_on_lru_is_movable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, 0);
+
+	folio_set_lru(folio);
+	expect_movable(ph, &folio->page, 1);
+}
+
+static void hwpoisoned_page_is_movable_for_offlining_only(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, 0);
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	SetPageHWPoison(&folio->page);
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, &folio->page, OFFLINE));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, &folio->page,
+					     PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, &folio->page,
+					     PB_ISOLATE_MODE_CMA_ALLOC));
+}
+
+static void large_folio_on_lru_is_stepped_over(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, LARGE_ORDER);
+	unsigned long i;
+
+	folio_set_lru(folio);
+	for (i = 0; i < LARGE_NR_PAGES; i++)
+		expect_movable(ph, folio_page(folio, i), LARGE_NR_PAGES - i);
+}
+
+static void large_folio_not_on_lru_is_unmovable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, LARGE_ORDER);
+	unsigned long i;
+
+	for (i = 0; i < LARGE_NR_PAGES; i++)
+		expect_unmovable(ph, folio_page(folio, i));
+}
+
+/* Without a reference to it, a folio may be replaced while we read its order. */
+static void large_folio_is_no_larger_than_possible(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, LARGE_ORDER);
+
+	folio_set_lru(folio);
+	folio->_flags_1 = (folio->_flags_1 & ~0xffUL) | MAX_FOLIO_ORDER;
+	expect_movable(ph, &folio->page,
+		       MAX_FOLIO_NR_PAGES - ph->start_pfn % MAX_FOLIO_NR_PAGES);
+	folio->_flags_1++;
+	expect_unmovable(ph, &folio->page);
+}
+
+static void hugetlb_folio_is_stepped_over(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio;
+	unsigned int order;
+
+	/* The smallest one of hugetlb, if phantom memory has room for it. */
+	for (order = 1; order < ilog2(ph->nr_pages); order++) {
+		if (size_to_hstate(PAGE_SIZE << order))
+			break;
+	}
+	folio = phantom_make_hugetlb_folio(ph, ph->start_pfn, order);
+	if (!size_to_hstate(folio_size(folio)))
+		kunit_skip(test, "hugetlb has no folio that is small enough");
+
+	expect_movable(ph, &folio->page, 1UL << order);
+	expect_movable(ph, folio_page(folio, 1), (1UL << order) - 1);
+	expect_movable(ph, folio_page(folio, (1UL << order) - 1), 1);
+}
+
+/* Nobody could allocate where to migrate it to. */
+static void hugetlb_folio_of_unknown_size_is_unmovable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_hugetlb_folio(ph, ph->start_pfn, 1);
+
+	KUNIT_ASSERT_NULL(test, size_to_hstate(folio_size(folio)));
+	expect_unmovable(ph, &folio->page);
 }
 
 static struct kunit_case offline_skippable_isolation_cases[] = {
@@ -354,6 +531,23 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 	KUNIT_CASE_PARAM(nonskippable_page_is_unmovable, kernel_count_gen_params),
 	KUNIT_CASE_PARAM(page_with_movable_ops_is_movable, kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(isolation_does_not_skip_other_pages_with_the_bit,
+			 kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(reserved_page_is_unmovable, zone_gen_params),
+	KUNIT_CASE_PARAM(page_in_use_is_unmovable_unless_zone_is_movable,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(page_with_count_0_is_movable, kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(free_pages_are_stepped_over, kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(page_on_lru_is_movable, kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(hwpoisoned_page_is_movable_for_offlining_only,
+			 kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(large_folio_on_lru_is_stepped_over,
+			 kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(large_folio_not_on_lru_is_unmovable,
+			 kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(large_folio_is_no_larger_than_possible,
+			 kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(hugetlb_folio_is_stepped_over, kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(hugetlb_folio_of_unknown_size_is_unmovable,
 			 kernel_zone_gen_params),
 	{}
 };
@@ -443,11 +637,15 @@ static void accepts_hwpoisoned_page(struct kunit *test)
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
 
-	page = lend_page(ph->start_pfn + 1);
+	/* No other page is in use in any mode. */
+	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 1, PHANTOM_FREE);
+	page = lend_page(ph->start_pfn);
 	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
 	SetPageHWPoison(page);
 	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
 	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			test_isolated(ph, PB_ISOLATE_MODE_CMA_ALLOC));
 	ClearPageHWPoison(page);
 	take_page_back(page);
 }

@@ -190,7 +190,7 @@ static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	free = pfn_to_page(ph->start_pfn);
-	used = lend_page(phantom_end_pfn(ph) - 1);
+	used = lend_page(ph->start_pfn + pageblock_nr_pages);
 	SetPageHWPoison(free);
 	SetPageHWPoison(used);
 	KUNIT_EXPECT_EQ(test, pageblock_nr_pages + 1,

@@ -676,6 +676,63 @@ void phantom_retake(struct phantom_memory *ph)
 	online_mem_sections(ph->start_pfn, phantom_end_pfn(ph));
 }
 
+/* What phantom_make_folio() has to undo. */
+struct phantom_folio {
+	struct page *pages;
+	size_t size;
+	struct page before[];
+};
+
+static void phantom_unmake_folio(void *arg)
+{
+	const struct phantom_folio *folio = arg;
+
+	memcpy(folio->pages, folio->before, folio->size);
+}
+
+/**
+ * phantom_make_folio() - let somebody else use pages, as a folio
+ * @ph: the phantom memory; its test case is skipped if it is too small
+ * @pfn: the first page, aligned to the size of the folio
+ * @order: the order of the folio. None of its pages may be PHANTOM_FREE.
+ *
+ * To be looked at only: nothing is behind the folio, and it is on no list. When
+ * the test case ends, the pages are what they were, whatever was done to them.
+ *
+ * Context: May sleep.
+ * Return: the folio, in use with a reference count of 1, and not on the LRU.
+ */
+struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
+				 unsigned int order)
+{
+	const unsigned long nr_pages = 1UL << order;
+	struct page *pages = pfn_to_page(pfn);
+	struct phantom_folio *folio;
+	unsigned long i;
+
+	if (pfn + nr_pages > phantom_end_pfn(ph))
+		kunit_skip(ph->test, "there is no room for a folio of order %u",
+			   order);
+	folio = kunit_kmalloc(ph->test, struct_size(folio, before, nr_pages),
+			      GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(ph->test, folio);
+	folio->pages = pages;
+	folio->size = flex_array_size(folio, before, nr_pages);
+	memcpy(folio->before, pages, folio->size);
+	KUNIT_ASSERT_EQ(ph->test, 0,
+			kunit_add_action_or_reset(ph->test, phantom_unmake_folio,
+						  folio));
+
+	for (i = 0; i < nr_pages; i++) {
+		__ClearPageOfflineSkippable(pages + i);
+		__ClearPageOffline(pages + i);
+		set_page_count(pages + i, i ? 0 : 1);
+	}
+	if (order)
+		prep_compound_page(pages, order);
+	return page_folio(pages);
+}
+
 /* Get a free page of phantom memory out of the buddy. Needs the zone lock. */
 static unsigned long phantom_unplug(struct zone *zone, struct page *page)
 {
