@@ -228,6 +228,109 @@ static void scan_finds_balloon_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, start_pfn + 2, pfn);
 }
 
+/* It looks at no page that is not in its range, not even right behind it. */
+static void scan_ends_with_its_range(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = lend_page_to_lru(ph->start_pfn + 1);
+	unsigned long pfn = NO_PFN;
+
+	KUNIT_EXPECT_EQ(test, -ENOENT, scan_movable_pages(ph->start_pfn,
+							  ph->start_pfn + 1,
+							  &pfn));
+	KUNIT_EXPECT_EQ(test, NO_PFN, pfn);
+	take_page_back_from_lru(page);
+}
+
+/* It is in use by the kernel. What hugetlb has in its private data, others do not. */
+static void scan_passes_over_large_folio_not_on_lru(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, LARGE_ORDER);
+
+	folio->private = (void *)ULONG_MAX;
+	expect_scan(test, ph, -ENOENT, NO_PFN);
+}
+
+static void scan_finds_migratable_hugetlb_folio(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio =
+		phantom_make_hugetlb_folio(ph, ph->start_pfn + LARGE_NR_PAGES,
+					   LARGE_ORDER);
+
+	folio_set_hugetlb_migratable(folio);
+	expect_scan(test, ph, 0, folio_pfn(folio));
+}
+
+/* Tail pages are no business of the scan: see what would end it. */
+static void scan_steps_over_other_hugetlb_folios(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio =
+		phantom_make_hugetlb_folio(ph, ph->start_pfn, LARGE_ORDER);
+	struct page *page;
+
+	__SetPageOffline(folio_page(folio, LARGE_NR_PAGES - 1));
+	expect_scan(test, ph, -ENOENT, NO_PFN);
+
+	page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
+	expect_scan(test, ph, 0, page_to_pfn(page));
+	take_page_back_from_lru(page);
+}
+
+static void scan_ends_with_its_range_amid_hugetlb_folio(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
+	unsigned long pfn = NO_PFN;
+
+	phantom_make_hugetlb_folio(ph, ph->start_pfn, LARGE_ORDER);
+	KUNIT_EXPECT_EQ(test, -ENOENT, scan_movable_pages(ph->start_pfn,
+							  ph->start_pfn + 2,
+							  &pfn));
+	KUNIT_EXPECT_EQ(test, NO_PFN, pfn);
+	take_page_back_from_lru(page);
+}
+
+/* What the kernel believes to be the size of a large folio. */
+static void set_nr_pages(struct folio *folio, unsigned long nr_pages)
+{
+#ifdef NR_PAGES_IN_LARGE_FOLIO
+	folio->_nr_pages = nr_pages;
+#else
+	folio->_flags_1 = (folio->_flags_1 & ~0xffUL) | ilog2(nr_pages);
+#endif
+}
+
+/*
+ * Without a reference to it, a folio may be freed while we read its size. Sizes
+ * that are impossible must not make the scan miss a page: the one behind.
+ */
+static void scan_distrusts_size_of_hugetlb_folio(struct kunit *test)
+{
+	static const unsigned long impossible[] = {
+#ifdef NR_PAGES_IN_LARGE_FOLIO
+		0, LARGE_NR_PAGES + 1,
+#endif
+		2 * MAX_FOLIO_NR_PAGES,
+	};
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct folio *folio =
+		phantom_make_hugetlb_folio(ph, ph->start_pfn, LARGE_ORDER);
+	struct page *page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(impossible); i++) {
+		set_nr_pages(folio, impossible[i]);
+		expect_scan(test, ph, 0, page_to_pfn(page));
+	}
+	/* The largest that is possible is taken for true. */
+	set_nr_pages(folio, MAX_FOLIO_NR_PAGES);
+	expect_scan(test, ph, -ENOENT, NO_PFN);
+	take_page_back_from_lru(page);
+}
+
 static struct kunit_case offline_skippable_scan_cases[] = {
 	KUNIT_CASE_PARAM(scan_passes_over_skippable_pages, zone_gen_params),
 	KUNIT_CASE_PARAM(scan_passes_over_skippable_page_with_any_count,
@@ -242,6 +345,14 @@ static struct kunit_case offline_skippable_scan_cases[] = {
 	KUNIT_CASE_PARAM(scan_stops_at_nonskippable_page_before_movable_page,
 			 zone_gen_params),
 	KUNIT_CASE(scan_finds_balloon_page),
+	KUNIT_CASE_PARAM(scan_ends_with_its_range, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_passes_over_large_folio_not_on_lru,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(scan_finds_migratable_hugetlb_folio, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_steps_over_other_hugetlb_folios, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_ends_with_its_range_amid_hugetlb_folio,
+			 zone_gen_params),
+	KUNIT_CASE_PARAM(scan_distrusts_size_of_hugetlb_folio, zone_gen_params),
 	{}
 };
 
