@@ -8,14 +8,18 @@
 #include <linux/file.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
+#include <linux/hugetlb.h>
 #include <linux/kmsg_dump.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
 #include <linux/string.h>
 #include <linux/swap.h>
+#include <linux/timer.h>
+#include <linux/uaccess.h>
 
 #include "../internal.h"
 #include "offline_skippable.h"
@@ -25,7 +29,7 @@
  * comes from the page allocator. As long as the test owns a page, the page is
  * PageOffline().
  */
-#define NR_REAL_PAGES	4
+#define NR_REAL_PAGES	8
 
 static void free_real_pages(void *pages)
 {
@@ -376,18 +380,23 @@ static u64 log_end(void)
 	return iter.next_seq;
 }
 
-/* Whether do_migrate_range() has complained about a page since @seq. */
-static bool complained_since(u64 seq)
+/* Whether do_migrate_range() has said @what about a page since @seq. */
+static bool logged_since(u64 seq, const char *what)
 {
 	struct kmsg_dump_iter iter = { .cur_seq = seq, .next_seq = log_end() };
 	char line[128];
 	size_t len;
 
 	while (kmsg_dump_get_line(&iter, false, line, sizeof(line), &len)) {
-		if (strnstr(line, "failed to isolate pfn", len))
+		if (strnstr(line, what, len))
 			return true;
 	}
 	return false;
+}
+
+static bool complained_since(u64 seq)
+{
+	return logged_since(seq, "failed to isolate pfn");
 }
 
 static void migrate_leaves_skippable_pages_alone(struct kunit *test)
@@ -448,8 +457,18 @@ static const struct file_operations test_fops = {
 	.owner = THIS_MODULE,
 };
 
-static const struct address_space_operations test_aops = {
+static const struct address_space_operations movable_aops = {
 	.migrate_folio = migrate_folio,
+};
+
+static int cannot_migrate_folio(struct address_space *mapping, struct folio *dst,
+				struct folio *src, enum migrate_mode mode)
+{
+	return -EIO;
+}
+
+static const struct address_space_operations stuck_aops = {
+	.migrate_folio = cannot_migrate_folio,
 };
 
 static void close_file(void *file)
@@ -458,52 +477,419 @@ static void close_file(void *file)
 	fput(file);
 }
 
-/* Create a file without contents, whose page cache can be migrated. */
-static struct address_space *create_mapping(struct kunit *test)
+/* Create a file without contents, for its page cache. */
+static struct address_space *
+create_mapping(struct kunit *test, const struct address_space_operations *aops)
 {
 	struct file *file;
 
 	file = anon_inode_create_getfile("[offline_skippable]", &test_fops, NULL,
 					 O_RDWR, NULL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
-	file->f_mapping->a_ops = &test_aops;
+	file->f_mapping->a_ops = aops;
+	mapping_set_large_folios(file->f_mapping);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, close_file, file));
 	return file->f_mapping;
 }
 
-/* The owner of that bit is the file system, see PG_mappedtodisk. */
-static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test)
+/* Hand over some of the real pages to the page cache, as a folio on the LRU. */
+static struct folio *cache_folio(struct kunit *test,
+				 struct address_space *mapping, pgoff_t index,
+				 struct page *pages, unsigned int order)
 {
-	struct address_space *mapping = create_mapping(test);
-	struct page *pages = alloc_real_pages(test);
-	const unsigned long start_pfn = page_to_pfn(pages);
 	struct folio *folio;
-	const u64 seq = log_end();
-	void *contents;
+	int i;
 
-	/* Hand over one of the pages to the page cache. */
-	folio = page_folio(lend_page(start_pfn + 2));
-	memset(folio_address(folio), 0xa5, PAGE_SIZE);
+	if (order && !mapping_large_folio_support(mapping))
+		kunit_skip(test, "CONFIG_TRANSPARENT_HUGEPAGE is not set");
+
+	for (i = 0; i < 1 << order; i++) {
+		__ClearPageOfflineSkippable(pages + i);
+		__ClearPageOffline(pages + i);
+		set_page_count(pages + i, i ? 0 : 1);
+	}
+	if (order) {
+		prep_compound_page(pages, order);
+		folio_set_large_rmappable(page_folio(pages));
+	}
+	folio = page_folio(pages);
+	memset(folio_address(folio), 0xa5, folio_size(folio));
 	KUNIT_ASSERT_EQ(test, 0,
-			filemap_add_folio(mapping, folio, 0, GFP_KERNEL));
+			filemap_add_folio(mapping, folio, index, GFP_KERNEL));
 	folio_mark_uptodate(folio);
 	folio_unlock(folio);
 	folio_put(folio);
 	lru_add_drain_all();
+	return folio;
+}
 
+/* Expect a folio in the page cache, with its contents, at @pfn or anywhere else. */
+static void expect_cached(struct kunit *test, struct address_space *mapping,
+			  pgoff_t index, unsigned int order, unsigned long pfn,
+			  bool there)
+{
+	struct folio *folio = filemap_get_folio(mapping, index);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
+	KUNIT_EXPECT_EQ_MSG(test, there, folio_pfn(folio) == pfn, "index %lu",
+			    index);
+	KUNIT_EXPECT_EQ(test, order, folio_order(folio));
+	KUNIT_EXPECT_NULL(test, memchr_inv(folio_address(folio), 0xa5,
+					   folio_size(folio)));
+	folio_put(folio);
+}
+
+static void expect_moved(struct kunit *test, struct address_space *mapping,
+			 pgoff_t index, unsigned int order, unsigned long pfn)
+{
+	expect_cached(test, mapping, index, order, pfn, false);
+}
+
+static void expect_not_moved(struct kunit *test, struct address_space *mapping,
+			     pgoff_t index, unsigned int order, unsigned long pfn)
+{
+	expect_cached(test, mapping, index, order, pfn, true);
+}
+
+/* The owner of that bit is the file system, see PG_mappedtodisk. */
+static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	const u64 seq = log_end();
+
+	folio_set_mappedtodisk(cache_folio(test, mapping, 0, pages + 2, 0));
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
 	KUNIT_EXPECT_FALSE(test, complained_since(seq));
 	expect_still_skippable(test, pages);
 	expect_still_skippable(test, pages + 1);
 	expect_still_skippable(test, pages + 3);
+	expect_moved(test, mapping, 0, 0, start_pfn + 2);
+}
 
-	folio = filemap_get_folio(mapping, 0);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, folio);
-	KUNIT_EXPECT_NE(test, start_pfn + 2, folio_pfn(folio));
-	contents = folio_address(folio);
-	KUNIT_EXPECT_NULL(test, memchr_inv(contents, 0xa5, PAGE_SIZE));
+/* The first page and the last one belong to it, those next to them do not. */
+static void migrate_keeps_to_its_range(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	int i;
+
+	for (i = 0; i < 5; i++)
+		cache_folio(test, mapping, i, pages + i, 0);
+	do_migrate_range(start_pfn + 1, start_pfn + 4);
+	expect_not_moved(test, mapping, 0, 0, start_pfn);
+	for (i = 1; i < 4; i++)
+		expect_moved(test, mapping, i, 0, start_pfn + i);
+	expect_not_moved(test, mapping, 4, 0, start_pfn + 4);
+}
+
+static void migrate_moves_large_folio_as_one(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	const u64 seq = log_end();
+
+	cache_folio(test, mapping, 0, pages, LARGE_ORDER);
+	cache_folio(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES, 0);
+	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
+	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
+	/* The next page is the one behind it. */
+	expect_moved(test, mapping, LARGE_NR_PAGES, 0,
+		     start_pfn + LARGE_NR_PAGES);
+	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+}
+
+static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+
+	cache_folio(test, mapping, 0, pages, LARGE_ORDER);
+	cache_folio(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
+		    LARGE_ORDER);
+	do_migrate_range(start_pfn + 1, start_pfn + LARGE_NR_PAGES + 1);
+	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
+	expect_moved(test, mapping, LARGE_NR_PAGES, LARGE_ORDER,
+		     start_pfn + LARGE_NR_PAGES);
+}
+
+static void migrate_puts_back_folio_that_is_stuck(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &stuck_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	const u64 seq = log_end();
+	struct folio *folio = cache_folio(test, mapping, 0, pages + 2, 0);
+
+	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
+	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
+	lru_add_drain_all();
+	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
+	if (IS_ENABLED(CONFIG_PRINTK))
+		KUNIT_EXPECT_TRUE(test, logged_since(seq, "migrating pfn"));
+}
+
+/*
+ * Migrating HWPoison pages: they are not, as nobody may read them
+ */
+
+static void heal(void *arg)
+{
+	struct folio *folio = arg;
+	long i;
+
+	for (i = 0; i < folio_nr_pages(folio); i++)
+		ClearPageHWPoison(folio_page(folio, i));
+	if (folio_test_large(folio))
+		folio_clear_has_hwpoisoned(folio);
 	folio_put(folio);
+}
+
+/* Poison the last page of a folio, which nobody is to free in the meantime. */
+static void poison(struct kunit *test, struct folio *folio)
+{
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	SetPageHWPoison(folio_page(folio, folio_nr_pages(folio) - 1));
+	if (folio_test_large(folio))
+		folio_set_has_hwpoisoned(folio);
+	folio_get(folio);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, heal, folio));
+}
+
+struct locked_folio {
+	struct folio *folio;
+	struct timer_list timer;
+};
+
+static void unlock_folio(struct timer_list *timer)
+{
+	struct locked_folio *locked = timer_container_of(locked, timer, timer);
+
+	folio_unlock(locked->folio);
+}
+
+/* Migrate pages, and expect that nobody waits for the lock of a folio. */
+static void migrate_without_lock(struct kunit *test, struct folio *folio,
+				 unsigned long start_pfn, unsigned long end_pfn)
+{
+	struct locked_folio locked = { .folio = folio };
+	bool waited;
+
+	folio_lock(folio);
+	timer_setup_on_stack(&locked.timer, unlock_folio, 0);
+	mod_timer(&locked.timer, jiffies + HZ);
+	do_migrate_range(start_pfn, end_pfn);
+	waited = !timer_delete_sync(&locked.timer);
+	timer_destroy_on_stack(&locked.timer);
+	KUNIT_EXPECT_FALSE(test, waited);
+	if (!waited)
+		folio_unlock(folio);
+}
+
+/* So it is isolated, once and for all. */
+static void migrate_takes_hwpoisoned_folio_off_the_lru(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	struct folio *folio = cache_folio(test, mapping, 0, pages + 2, 0);
+	const u64 seq = log_end();
+	int count;
+
+	poison(test, folio);
+	count = folio_ref_count(folio);
+	migrate_without_lock(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
+	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
+	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_FALSE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_EQ(test, count + 1, folio_ref_count(folio));
+	if (!folio_test_lru(folio))
+		folio_putback_lru(folio);
+}
+
+static void migrate_leaves_hwpoisoned_folio_not_on_lru_alone(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	struct folio *folio = cache_folio(test, mapping, 0, pages + 2, 0);
+	const u64 seq = log_end();
+	int count;
+
+	poison(test, folio);
+	KUNIT_ASSERT_TRUE(test, folio_isolate_lru(folio));
+	count = folio_ref_count(folio);
+	migrate_without_lock(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
+	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
+	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_EQ(test, count, folio_ref_count(folio));
+	folio_putback_lru(folio);
+}
+
+static void migrate_leaves_large_hwpoisoned_folio_alone(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+	struct folio *folio = cache_folio(test, mapping, 0, pages, LARGE_ORDER);
+	int count;
+
+	cache_folio(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES, 0);
+	poison(test, folio);
+	count = folio_ref_count(folio);
+	migrate_without_lock(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
+	expect_not_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
+	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_EQ(test, count, folio_ref_count(folio));
+	expect_moved(test, mapping, LARGE_NR_PAGES, 0,
+		     start_pfn + LARGE_NR_PAGES);
+	if (!folio_test_lru(folio))
+		folio_putback_lru(folio);
+}
+
+/* Map anonymous memory, or a file, to a user space of the test case. */
+static unsigned long map_to_user(struct kunit *test, struct file *file,
+				 unsigned long size)
+{
+	unsigned long addr;
+
+	addr = kunit_vm_mmap(test, file, 0, size, PROT_READ | PROT_WRITE,
+			     file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	return addr;
+}
+
+/* Get the folio that is mapped there, and a reference to it. */
+static struct folio *get_mapped_folio(struct kunit *test, unsigned long addr)
+{
+	struct page *page;
+
+	KUNIT_ASSERT_EQ(test, 1,
+			get_user_pages_unlocked(addr, 1, &page, FOLL_WRITE));
+	lru_add_drain_all();
+	return page_folio(page);
+}
+
+static struct folio *map_poisoned_folio(struct kunit *test, unsigned long addr)
+{
+	struct folio *folio = get_mapped_folio(test, addr);
+
+	poison(test, folio);
+	folio_put(folio);
+	return folio;
+}
+
+static void migrate_unmaps_hwpoisoned_folio(struct kunit *test)
+{
+	struct folio *folio = map_poisoned_folio(test, map_to_user(test, NULL,
+								   PAGE_SIZE));
+
+	KUNIT_ASSERT_TRUE(test, folio_test_lru(folio));
+	do_migrate_range(folio_pfn(folio), folio_pfn(folio) + 1);
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	/* Our reference, and one because it is isolated. */
+	KUNIT_EXPECT_FALSE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_EQ(test, 2, folio_ref_count(folio));
+	if (!folio_test_lru(folio))
+		folio_putback_lru(folio);
+}
+
+static void migrate_unmaps_hwpoisoned_folio_not_on_lru(struct kunit *test)
+{
+	struct folio *folio = map_poisoned_folio(test, map_to_user(test, NULL,
+								   PAGE_SIZE));
+
+	KUNIT_ASSERT_TRUE(test, folio_isolate_lru(folio));
+	do_migrate_range(folio_pfn(folio), folio_pfn(folio) + 1);
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_EQ(test, 2, folio_ref_count(folio));
+	folio_putback_lru(folio);
+}
+
+/*
+ * Migrating hugetlb folios
+ */
+
+#ifdef CONFIG_HUGETLB_PAGE
+static void forbid_surplus(void *nr_overcommit_huge_pages)
+{
+	default_hstate.nr_overcommit_huge_pages =
+		(unsigned long)nr_overcommit_huge_pages;
+}
+
+static void put_file(void *file)
+{
+	fput(file);
+}
+
+/* Map a file of hugetlb that has a single folio. */
+static unsigned long map_hugetlb_to_user(struct kunit *test)
+{
+	struct hstate *h = &default_hstate;
+	struct file *file;
+
+	if (!hugepages_supported() || hstate_is_gigantic(h))
+		kunit_skip(test, "there are no huge pages from the page allocator");
+
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action(test, forbid_surplus,
+					 (void *)h->nr_overcommit_huge_pages));
+	h->nr_overcommit_huge_pages = h->surplus_huge_pages + 1;
+	file = hugetlb_file_setup("offline_skippable", huge_page_size(h),
+				  EMPTY_VMA_FLAGS, HUGETLB_ANONHUGE_INODE,
+				  huge_page_shift(h));
+	if (IS_ERR(file))
+		kunit_skip(test, "there is no huge page: %pe", file);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_file, file));
+	return map_to_user(test, file, huge_page_size(h));
+}
+#else
+static unsigned long map_hugetlb_to_user(struct kunit *test)
+{
+	kunit_skip(test, "CONFIG_HUGETLB_PAGE is not set");
+}
+#endif
+
+static void migrate_moves_hugetlb_folio(struct kunit *test)
+{
+	const unsigned long addr = map_hugetlb_to_user(test);
+	int __user *contents = (int __user *)addr;
+	struct folio *folio;
+	unsigned long pfn;
+	int found = 0;
+
+	KUNIT_ASSERT_EQ(test, 0, put_user(0xa5a5, contents));
+	folio = get_mapped_folio(test, addr);
+	pfn = folio_pfn(folio);
+	folio_put(folio);
+
+	do_migrate_range(pfn, pfn + folio_nr_pages(folio));
+	folio = get_mapped_folio(test, addr);
+	KUNIT_EXPECT_NE(test, pfn, folio_pfn(folio));
+	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, 0, get_user(found, contents));
+	KUNIT_EXPECT_EQ(test, 0xa5a5, found);
+}
+
+static void migrate_unmaps_hwpoisoned_hugetlb_folio(struct kunit *test)
+{
+	struct folio *folio = map_poisoned_folio(test, map_hugetlb_to_user(test));
+	const unsigned long pfn = folio_pfn(folio);
+	const int count = folio_ref_count(folio);
+
+	KUNIT_ASSERT_TRUE(test, folio_mapped(folio));
+	do_migrate_range(pfn, pfn + folio_nr_pages(folio));
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_EQ(test, count - 1, folio_ref_count(folio));
 }
 
 static struct kunit_case offline_skippable_migrate_cases[] = {
@@ -512,6 +898,17 @@ static struct kunit_case offline_skippable_migrate_cases[] = {
 	KUNIT_CASE(migrate_moves_balloon_page),
 	KUNIT_CASE(migrate_does_not_isolate_skippable_page),
 	KUNIT_CASE(migrate_moves_movable_folio_among_skippable_pages),
+	KUNIT_CASE(migrate_keeps_to_its_range),
+	KUNIT_CASE(migrate_moves_large_folio_as_one),
+	KUNIT_CASE(migrate_moves_large_folios_that_exceed_the_range),
+	KUNIT_CASE(migrate_puts_back_folio_that_is_stuck),
+	KUNIT_CASE(migrate_takes_hwpoisoned_folio_off_the_lru),
+	KUNIT_CASE(migrate_leaves_hwpoisoned_folio_not_on_lru_alone),
+	KUNIT_CASE(migrate_leaves_large_hwpoisoned_folio_alone),
+	KUNIT_CASE(migrate_unmaps_hwpoisoned_folio),
+	KUNIT_CASE(migrate_unmaps_hwpoisoned_folio_not_on_lru),
+	KUNIT_CASE(migrate_moves_hugetlb_folio),
+	KUNIT_CASE(migrate_unmaps_hwpoisoned_hugetlb_folio),
 	{}
 };
 
