@@ -286,10 +286,11 @@ static void scan_steps_over_other_hugetlb_folios(struct kunit *test)
 static void scan_ends_with_its_range_amid_hugetlb_folio(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	struct page *page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
 	unsigned long pfn = NO_PFN;
+	struct page *page;
 
 	phantom_make_hugetlb_folio(ph, ph->start_pfn, LARGE_ORDER);
+	page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
 	KUNIT_EXPECT_EQ(test, -ENOENT, scan_movable_pages(ph->start_pfn,
 							  ph->start_pfn + 2,
 							  &pfn));
