@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,6 +49,33 @@ def make_git(folder: Path) -> None:
     git(folder, "commit", "-q", "-m", "start")
 
 
+def _mail(path: str, before: str, after: str) -> str:
+    with tempfile.TemporaryDirectory() as held:
+        work = Path(held)
+        lay(work, {path: before})
+        make_git(work)
+        lay(work, {path: after})
+        git(work, "commit", "-q", "-a", "-m", f"change {path}")
+        return git(work, "format-patch", "-1", "--stdout")
+
+
+@functools.lru_cache(maxsize=None)
+def _project() -> Path:
+    """Made once, as it takes git a while; each test gets a copy."""
+    held = tempfile.TemporaryDirectory()
+    atexit.register(held.cleanup)
+    repo = Path(held.name) / "repo"
+    lay(repo, {
+        ".gitignore": "/build/\n", "mm/tests/suite.c": "suite\n", "patches/new-files.msg": MESSAGE,
+        "patches/v7.3/series": "# a comment\n1.patch\n# new files\n2.patch -p1\n"})
+    make_git(repo)
+    lay(repo / "patches/v7.3", {
+        "1.patch": _mail("mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n")),
+        "2.patch": _mail("lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
+            "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"))})
+    return repo
+
+
 class Case(unittest.TestCase):
     """Gives each test a kernel at self.kernel and a project at self.repo."""
 
@@ -55,24 +85,11 @@ class Case(unittest.TestCase):
         self.root = Path(held.name).resolve()
         self.kernel, self.repo = self.root / "linux", self.root / "repo"
         lay(self.kernel, KERNEL)
-        lay(self.repo, {".gitignore": "/build/\n", "mm/tests/suite.c": "suite\n",
-                        "patches/new-files.msg": MESSAGE,
-                        "patches/v7.3/series": "# a comment\n1.patch\n# new files\n2.patch -p1\n"})
-        make_git(self.repo)
-        self.patch("1.patch", "mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n"))
-        self.patch("2.patch", "lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
-            "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"))
+        shutil.copytree(_project(), self.repo)
 
     def patch(self, name: str, path: str, before: str, after: str) -> None:
         """Write a patch of the series, as git format-patch does."""
-        with tempfile.TemporaryDirectory() as held:
-            work = Path(held)
-            lay(work, {path: before})
-            make_git(work)
-            lay(work, {path: after})
-            git(work, "commit", "-q", "-a", "-m", f"change {path}")
-            mail = git(work, "format-patch", "-1", "--stdout")
-        (self.repo / "patches/v7.3" / name).write_text(mail)
+        (self.repo / "patches/v7.3" / name).write_text(_mail(path, before, after))
 
     def options(self, **given: str) -> Options:
         return from_environment({"KDIR": str(self.kernel), **given})

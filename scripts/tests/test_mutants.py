@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 import unittest
-from typing import List, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
 
 import fixture  # first: it sets the path
 
@@ -121,12 +123,18 @@ class ChangeTest(fixture.Case):
 
 
 @unittest.skipUnless(shutil.which("spatch"), "coccinelle is not installed")
-class OperatorsTest(fixture.Case):
+class OperatorsTest(unittest.TestCase):
+    matched: List[Dict[str, Any]]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with tempfile.TemporaryDirectory() as held:
+            fixture.lay(Path(held), {"mm/a.c": CODE})
+            cls.matched = mutate.matches(Path(held), ["mm/a.c"], Path(held) / "made")["mm/a.c"]
+
     def mutants(self, added: Tuple[int, int]) -> List[str]:
-        fixture.lay(self.kernel, {"mm/a.c": CODE})
-        found = mutate.matches(self.kernel, ["mm/a.c"], self.root / "matches")["mm/a.c"]
         hunk = mutate.Hunk(added[0], 0, *added)
-        self.found = mutate.in_source("mm/a.c", Change("", CODE, [hunk], [hunk]), found)
+        self.found = mutate.in_source("mm/a.c", Change("", CODE, [hunk], [hunk]), self.matched)
         return [f"{mutant.operator}: {mutate.words(mutant.before)} => {mutate.words(mutant.after)}"
                 for mutant in self.found]
 
