@@ -2,7 +2,7 @@
 #
 # The verbs of this project. `make help` lists them; scripts/ does the work.
 
-export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD FIRST
+export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD MUTANTS FIRST
 
 .DEFAULT_GOAL := help
 .PHONY: help kunit qemu-virtio-mem coverage leaks mutants check tree apply bench clean

@@ -18,6 +18,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from statistics import median
 from typing import Dict, List, Sequence, Tuple
 
 import accel
@@ -30,9 +31,9 @@ from verdict import Exit, Fail, no_space
 CASE = re.compile(r"^ {4}(not )?ok \d+ (\w+)(.*# SKIP)?")
 SUITE = re.compile(r"^ {4}# Subtest: (\w+)")
 SUITE_END = re.compile(r"^(not )?ok \d+ (\w+)")
-# How long a mutant may take, and say nothing: so many times what it takes the
-# kernel without a mutant, and so many seconds more.
-FACTOR, MORE, MORE_SILENCE = 6.0, 5.0, 2.0
+# How long a mutant may take, and say nothing: so many times what it took the
+# last boots that came to their end, and so many seconds more.
+FACTOR, MORE, MORE_SILENCE, LAST = 6.0, 5.0, 2.0, 8
 OK, NOT_OK, SKIP = "ok", "not ok", "skip"
 
 
@@ -48,11 +49,11 @@ class Run:
     ended: bool = False
     seconds: float = 0.0
     silence: float = 0.0  # the longest time without a word
+    started: bool = False  # the cases, that is
     _suite: str = ""
-    _started: bool = False
 
     def feed(self, line: str) -> None:
-        self._started = self._started or line.startswith("KTAP version")
+        self.started = self.started or line.startswith("KTAP version")
         found = CASE.match(line)
         if found:
             name = f"{self._suite}.{found.group(2)}"
@@ -65,7 +66,7 @@ class Run:
             self.blame("case", "the suite failed", self._suite)
         elif kunit.CRASH.search(line):
             self.blame("crash", line.strip())
-        elif self._started and kunit.WARNING.match(line):
+        elif self.started and kunit.WARNING.match(line):
             self.blame("warning", line.strip())
         elif line.startswith(kunit.THE_END):
             self.ended = True
@@ -205,20 +206,36 @@ class Guests:
         self.accel = hypervisors(kernel)
         self.order: List[str] = []
         self.limit = self.silence = float(kunit.PATIENCE)
+        self.ended: Sequence[Run] = ()
         self.stopped = False
         self.running: List[subprocess.Popen[str]] = []
 
     def expect(self, runs: Sequence[Run]) -> None:
         """From now on, boots are to run the same cases, and hang if they take far longer."""
         self.order = list(runs[0].cases)
-        self.limit = FACTOR * max(run.seconds for run in runs) + MORE
-        self.silence = FACTOR * max(run.silence for run in runs) + MORE_SILENCE
+        self._learn(runs)
+
+    def _learn(self, runs: Sequence[Run]) -> None:
+        """How long boots take: that changes with what else the machine has to do.
+
+        A mutant may be slow all by itself, so the median counts.
+        """
+        self.ended = (*self.ended, *runs)[-LAST:]
+        self.limit = FACTOR * median(run.seconds for run in self.ended) + MORE
+        self.silence = FACTOR * median(run.silence for run in self.ended) + MORE_SILENCE
 
     def boot(self, image: Path, number: int) -> Run:
+        run = self._boot(image, number)
+        # On a busy machine, a guest may find at times that its timer does not work.
+        # Mutants are never to blame for what happens before the cases.
+        return run if run.started or self.stopped else self._boot(image, number)
+
+    def _boot(self, image: Path, number: int) -> Run:
         run = Run(self.order)
         begin = heard = time.monotonic()
         rest = b""
-        words = command(self.kernel, image, number, self.accel, self.limit)
+        limit = self.limit
+        words = command(self.kernel, image, number, self.accel, limit)
         with spawn(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as guest:
             self.running.append(guest)
             assert guest.stdout
@@ -236,8 +253,10 @@ class Guests:
                     run.feed(line.decode(errors="replace").rstrip("\r"))
         self.running.remove(guest)
         run.seconds = time.monotonic() - begin
-        if not run.ended and run.seconds >= self.limit:
-            run.blame("hang", f"not at its end after {self.limit:.0f} s")
+        if run.ended and self.order:
+            self._learn([run])
+        elif not run.ended and run.seconds >= limit:
+            run.blame("hang", f"not at its end after {limit:.0f} s")
         elif not run.ended:
             run.blame("crash", "the kernel never got to its end")
         return run

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Container, Dict, List, Optional, Sequence, Tuple
 
@@ -133,6 +134,16 @@ class Campaign:
                       held["reason"], held["seconds"], held["built"])
 
 
+def matching(mutants: Sequence[Mutant], pattern: str) -> List[Mutant]:
+    """Those that MUTANTS= asks for."""
+    found = [mutant for mutant in mutants if fnmatchcase(mutant.key, pattern)]
+    if not found:
+        raise Fail(Exit.BAD_INPUT, f"no mutant matches MUTANTS={pattern}",
+                   "their keys are in build/mutants/report.json; a part of one needs a `*` "
+                   "around it")
+    return found
+
+
 def sample(mutants: Sequence[Mutant], excused: Container[str]) -> List[Mutant]:
     """A few of each function, spread over the operators, and the same ones each time."""
     functions: Dict[str, List[Mutant]] = {}
@@ -156,8 +167,9 @@ def main() -> Exit:
     options = from_environment(os.environ)
     with build_lock("make mutants"):
         campaign = Campaign(options)
+        wanted = matching(campaign.mutants, options.mutants)
         campaign.build()
-        results = judged(campaign.run(campaign.mutants), campaign.excused)
+        results = judged(campaign.run(wanted), campaign.excused)
     found = complaints(results, campaign.excused)
     for complaint in found:
         print(complaint)

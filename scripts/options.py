@@ -23,6 +23,7 @@ VARIABLES = (
     ("KUNIT_ARGS", "", "more arguments for `kunit.py exec`, such as a filter"),
     ("O", "", "build folder, in place of one below build/out/"),
     ("COLD", "", "1 makes `bench` time a cold build as well"),
+    ("MUTANTS", "*", "which of them `mutants` tries: `*` in it stands for anything"),
     ("FIRST", "", "1 makes `mutants` end each boot at the first case that fails"),
 )
 CONFIGS = ("trimmed", "plain")
@@ -39,6 +40,7 @@ class Options:
     kunit_args: List[str]
     out: Optional[Path]
     cold: bool
+    mutants: str
     first: bool
 
 
@@ -67,4 +69,4 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     # The kernel's own Makefile takes LLVM=0 for clang as well.
     return Options(_path(value["KDIR"]), value["KERNEL"], value["ARCH"], value["CROSS_COMPILE"],
                    value["LLVM"], value["CONFIG"], kunit_args, _path(value["O"]),
-                   bool(value["COLD"]), bool(value["FIRST"]))
+                   bool(value["COLD"]), value["MUTANTS"], bool(value["FIRST"]))

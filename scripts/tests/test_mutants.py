@@ -15,7 +15,7 @@ import mutate
 from mutant_kernel import Run
 from mutant_result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints, equivalents, guilt,
                            judged, named, summary)
-from mutants import sample
+from mutants import matching, sample
 from mutate import Change, Mutant
 from verdict import Exit, Fail
 
@@ -234,6 +234,14 @@ class ResultTest(fixture.Case):
                                   {"mm/a.c": Change("", "a\nb\n", [], [])}, ["scan.stops"])
         for words in ("&amp;&amp; to ||", "scan.stops", "error: &lt;x&gt;", "mm/a.c"):
             self.assertIn(words, page)
+
+    def test_some_can_be_asked_for(self) -> None:
+        mutants = [plain("f: == to !=: a == b"), plain("g: == to <: a[*] == b")]
+        self.assertEqual(matching(mutants, "*"), mutants)
+        self.assertEqual(matching(mutants, "g: *"), mutants[1:])
+        with self.assertRaises(Fail) as caught:
+            matching(mutants, "g")
+        self.assertEqual(caught.exception.code, Exit.BAD_INPUT)
 
     def test_a_sample_has_all_functions_and_several_operators(self) -> None:
         mutants = [plain(f"{function}{number}", function, f"op{number // 2}")
