@@ -5,6 +5,7 @@
  */
 #include <kunit/test.h>
 #include <linux/delay.h>
+#include <linux/iopoll.h>
 #include <linux/workqueue.h>
 
 #include "virtio_mem_kunit.h"
@@ -15,14 +16,12 @@
  * @vmt: the fixture
  * @online: whether to online the first memory block, or to offline it
  * @ret: what came of it
- * @done: whether it is done
  */
 struct hotplug_work {
 	struct work_struct work;
 	struct vmt *vmt;
 	bool online;
 	int ret;
-	bool done;
 };
 
 static void hotplug(struct work_struct *work)
@@ -33,7 +32,6 @@ static void hotplug(struct work_struct *work)
 	hotplug->ret = hotplug->online ?
 		       vmt_online(hotplug->vmt, 0, MMOP_ONLINE_MOVABLE) :
 		       vmt_offline(hotplug->vmt, 0);
-	WRITE_ONCE(hotplug->done, true);
 }
 
 static void end_hotplug(void *arg)
@@ -51,13 +49,15 @@ static void end_hotplug(void *arg)
 static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 {
 	const u64 size = VMT_MB - VMT_SB;
+	struct vmt_observer *veto, *after;
 	struct hotplug_work *work;
-	struct vmt_observer *veto;
+	unsigned int nr;
 	struct vmt *vmt;
 
 	vmt = vmt_probe(test, online ? MMOP_OFFLINE : MMOP_ONLINE_MOVABLE, 1,
 			online ? VMT_SB : VMT_MB);
 	veto = vmt_observe(vmt, 1);
+	after = vmt_observe(vmt, -1);
 	work = kunit_kzalloc(test, sizeof(*work), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, work);
 	INIT_WORK(&work->work, hotplug);
@@ -80,9 +80,12 @@ static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 	veto->veto_online = 0;
 
 	schedule_work(&work->work);
-	/* Long enough for hotplug that does not wait. */
-	fsleep(2 * USEC_PER_MSEC);
-	KUNIT_EXPECT_FALSE(test, READ_ONCE(work->done));
+	KUNIT_ASSERT_EQ(test, 0,
+			read_poll_timeout(READ_ONCE, nr, nr == 2, 100,
+					  USEC_PER_SEC, false, veto->nr_going));
+	/* Long enough for hotplug that does not wait for the driver. */
+	fsleep(USEC_PER_MSEC);
+	KUNIT_EXPECT_EQ(test, 0, READ_ONCE(after->nr_going));
 	virtio_mem_device_release(&vmt->dev);
 	flush_work(&work->work);
 	KUNIT_EXPECT_EQ(test, 0, work->ret);
@@ -131,11 +134,24 @@ static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
+/* The device refuses right after memory went online that it let the driver add. */
+static void driver_is_not_hurried_by_what_it_onlines_itself(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 2, VMT_SB);
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 2, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_bind(vmt, VMT_MB + VMT_SB);
+	vmt_expect_plugged(vmt, VMT_MB);
+}
+
 static struct kunit_case virtio_mem_hotplug_cases[] = {
 	KUNIT_CASE(offlining_waits_for_the_driver),
 	KUNIT_CASE(onlining_waits_for_the_driver),
 	KUNIT_CASE(driver_unplugs_at_once_what_goes_offline),
 	KUNIT_CASE(driver_that_unplugs_online_memory_is_not_hurried),
+	KUNIT_CASE(driver_is_not_hurried_by_what_it_onlines_itself),
 	{}
 };
 

@@ -45,7 +45,7 @@ struct vmt {
  * struct vmt_observer - looks at memory blocks that go online or offline
  * @nb: the notifier
  * @vmt: the fixture
- * @nr_going: how many times it saw %MEM_GOING_OFFLINE
+ * @nr_going: how many times it saw %MEM_GOING_OFFLINE or %MEM_GOING_ONLINE
  * @nr_cancelled: how many times it saw %MEM_CANCEL_OFFLINE
  * @nr_offline: how many times it saw %MEM_OFFLINE
  * @veto: an error to refuse offlining with, or 0

@@ -660,6 +660,7 @@ static int observe_hotplug(struct notifier_block *nb, unsigned long event,
 
 	switch (event) {
 	case MEM_GOING_ONLINE:
+		observer->nr_going++;
 		return notifier_from_errno(observer->veto_online);
 	case MEM_GOING_OFFLINE:
 		observer->nr_going++;

@@ -33,24 +33,25 @@ static int notify(struct vmt *vmt, enum memory_block_state event, u64 offset,
  * @block_size: size of device blocks, in halves of memory blocks; 0 for sub-blocks
  * @start: where it starts, in halves of memory blocks
  * @size: its size, in halves of memory blocks
- * @ok: whether it may go online or offline
+ * @answer: that the driver gives if it is to go online or offline
  */
 struct range_param {
 	const char *desc;
 	unsigned int block_size;
 	unsigned int start;
 	unsigned int size;
-	bool ok;
+	int answer;
 };
 
 static const struct range_param range_params[] = {
-	{ "sub-blocks: a memory block", 0, 2, 2, true },
-	{ "sub-blocks: half a memory block", 0, 2, 1, false },
-	{ "sub-blocks: two memory blocks", 0, 2, 4, false },
-	{ "sub-blocks: halves of two memory blocks", 0, 1, 2, false },
-	{ "big blocks: a memory block", 4, 2, 2, true },
-	{ "big blocks: a big block of two memory blocks", 4, 4, 4, true },
-	{ "big blocks: parts of two big blocks", 4, 2, 4, false },
+	{ "sub-blocks: a memory block", 0, 2, 2, NOTIFY_OK },
+	{ "sub-blocks: half a memory block", 0, 2, 1, NOTIFY_BAD },
+	{ "sub-blocks: two memory blocks", 0, 2, 4, NOTIFY_BAD },
+	{ "sub-blocks: halves of two memory blocks", 0, 1, 2, NOTIFY_BAD },
+	{ "sub-blocks: half a memory block of others", 0, 8, 1, NOTIFY_DONE },
+	{ "big blocks: a memory block", 4, 2, 2, NOTIFY_OK },
+	{ "big blocks: a big block of two memory blocks", 4, 4, 4, NOTIFY_OK },
+	{ "big blocks: parts of two big blocks", 4, 2, 4, NOTIFY_BAD },
 };
 
 KUNIT_ARRAY_PARAM_DESC(range, range_params, desc);
@@ -67,11 +68,12 @@ static void driver_refuses_hotplug_of_any_other_size(struct kunit *test)
 		      param->block_size * VMT_MB / 2 ?: VMT_SB);
 	vmt_bind(vmt, 0);
 	kunit_warning_suppress(test) {
-		KUNIT_EXPECT_EQ(test, param->ok ? NOTIFY_OK : NOTIFY_BAD,
+		KUNIT_EXPECT_EQ(test, param->answer,
 				notify(vmt, MEM_CANCEL_OFFLINE,
 				       param->start * VMT_MB / 2,
 				       param->size * VMT_MB / 2));
-		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, !param->ok);
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test,
+						      param->answer == NOTIFY_BAD);
 	}
 }
 
