@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * KUnit tests for PageOfflineSkippable() itself, and for how the isolation of
- * pageblocks treats skippable pages (mm/page_isolation.c). They begin with the
- * ground that all of these suites stand on.
+ * pageblocks treats skippable pages (mm/page_isolation.c).
  */
 #include <linux/gfp.h>
 #include <linux/hugetlb.h>
@@ -14,62 +13,6 @@
 #include "offline_skippable.h"
 
 #define OFFLINE	PB_ISOLATE_MODE_MEM_OFFLINE
-
-/*
- * Phantom memory
- */
-
-struct allocation {
-	struct list_head pages;
-};
-
-static void free_allocation(void *arg)
-{
-	struct allocation *allocation = arg;
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, &allocation->pages, lru)
-		__free_page(page);
-}
-
-/* Allocations of any kind pass phantom memory over, however much of it is free. */
-static void phantom_memory_is_never_allocated(struct kunit *test)
-{
-	static const gfp_t gfps[] = {
-		GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT, GFP_HIGHUSER_MOVABLE,
-	};
-	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_FREE);
-	struct allocation *allocation;
-	int i;
-
-	allocation = kunit_kmalloc(test, sizeof(*allocation), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, allocation);
-	INIT_LIST_HEAD(&allocation->pages);
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, free_allocation, allocation));
-
-	/* A few more than what the pcplists may have in stock. */
-	for (i = 0; i < 1024; i++) {
-		struct page *page = alloc_page(gfps[i % ARRAY_SIZE(gfps)]);
-
-		KUNIT_ASSERT_NOT_NULL(test, page);
-		list_add(&page->lru, &allocation->pages);
-		KUNIT_ASSERT_PTR_NE(test, ph->zone, page_zone(page));
-	}
-	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_FREE);
-}
-
-static struct kunit_case offline_skippable_phantom_cases[] = {
-	KUNIT_CASE_PARAM(phantom_memory_is_never_allocated, zone_gen_params),
-	{}
-};
-
-static struct kunit_suite offline_skippable_phantom_suite = {
-	.name = "offline_skippable_phantom",
-	.init = offline_skippable_init,
-	.suite_exit = offline_skippable_suite_exit,
-	.test_cases = offline_skippable_phantom_cases,
-};
 
 /*
  * The flag
@@ -679,7 +622,6 @@ static struct kunit_suite offline_skippable_test_isolated_suite = {
 	.test_cases = offline_skippable_test_isolated_cases,
 };
 
-kunit_test_suites(&offline_skippable_phantom_suite,
-		  &offline_skippable_flag_suite,
+kunit_test_suites(&offline_skippable_flag_suite,
 		  &offline_skippable_isolation_suite,
 		  &offline_skippable_test_isolated_suite);

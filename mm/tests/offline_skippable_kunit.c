@@ -2,8 +2,10 @@
 /*
  * KUnit tests for offlining memory that contains skippable pages: the last step,
  * __offline_isolated_pages() (mm/page_alloc.c), and the whole of it as users see
- * it, through offline_pages() and the driver core.
+ * it, through offline_pages() and the driver core. And that all of the suites leave
+ * the page allocator alone.
  */
+#include <linux/gfp.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
@@ -638,9 +640,69 @@ static struct kunit_suite offline_skippable_suite = {
 	.test_cases = offline_skippable_cases,
 };
 
-/* The order matters to readers of the results: first parts, then the whole. */
+/*
+ * The ground that all of these suites stand on: phantom memory
+ */
+
+struct allocation {
+	struct list_head pages;
+};
+
+static void free_allocation(void *arg)
+{
+	struct allocation *allocation = arg;
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, &allocation->pages, lru)
+		__free_page(page);
+}
+
+/* Allocations of any kind pass phantom memory over, however much of it is free. */
+static void phantom_memory_is_never_allocated(struct kunit *test)
+{
+	static const gfp_t gfps[] = {
+		GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT, GFP_HIGHUSER_MOVABLE,
+	};
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_FREE);
+	struct allocation *allocation;
+	int i;
+
+	allocation = kunit_kmalloc(test, sizeof(*allocation), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, allocation);
+	INIT_LIST_HEAD(&allocation->pages);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, free_allocation, allocation));
+
+	/* A few more than what the pcplists may have in stock. */
+	for (i = 0; i < 1024; i++) {
+		struct page *page = alloc_page(gfps[i % ARRAY_SIZE(gfps)]);
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		list_add(&page->lru, &allocation->pages);
+		KUNIT_ASSERT_PTR_NE(test, ph->zone, page_zone(page));
+	}
+	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_FREE);
+}
+
+static struct kunit_case offline_skippable_phantom_cases[] = {
+	KUNIT_CASE_PARAM(phantom_memory_is_never_allocated, zone_gen_params),
+	{}
+};
+
+static struct kunit_suite offline_skippable_phantom_suite = {
+	.name = "offline_skippable_phantom",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = offline_skippable_phantom_cases,
+};
+
+/*
+ * The order matters to readers of the results: first parts, then the whole. The
+ * last suite fails as well if offlining is broken, which others tell better.
+ */
 kunit_test_suites(&offline_skippable_offline_suite,
-		  &offline_skippable_suite);
+		  &offline_skippable_suite,
+		  &offline_skippable_phantom_suite);
 
 MODULE_DESCRIPTION("KUnit tests for offlining memory with skippable pages");
 MODULE_LICENSE("GPL");
