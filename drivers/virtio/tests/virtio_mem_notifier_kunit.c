@@ -129,14 +129,18 @@ struct removal {
 	int offline_ret;
 };
 
-/* What online_pages() and offline_pages() do if a notifier refuses. */
+/*
+ * Tell all notifiers that the first memory block, which is online, is about to go
+ * online or offline. Others than the driver have nothing to do, or to undo, then.
+ */
 static int try_hotplug(struct vmt *vmt, enum memory_block_state going,
-		       enum memory_block_state cancel, unsigned int i)
+		       enum memory_block_state cancel)
 {
-	const int ret = notify(vmt, going, i * VMT_MB, VMT_MB);
+	const int ret = notifier_to_errno(notify(vmt, going, 0, VMT_MB));
 
-	notify(vmt, cancel, i * VMT_MB, VMT_MB);
-	return notifier_to_errno(ret);
+	if (ret != -EBUSY)
+		notify(vmt, cancel, 0, VMT_MB);
+	return ret;
 }
 
 static int note_removal(struct notifier_block *nb, unsigned long event, void *arg)
@@ -147,22 +151,22 @@ static int note_removal(struct notifier_block *nb, unsigned long event, void *ar
 		return NOTIFY_DONE;
 	removal->nr++;
 	removal->online_ret = try_hotplug(removal->vmt, MEM_GOING_ONLINE,
-					  MEM_CANCEL_ONLINE, 0);
+					  MEM_CANCEL_ONLINE);
 	removal->offline_ret = try_hotplug(removal->vmt, MEM_GOING_OFFLINE,
-					   MEM_CANCEL_OFFLINE, 1);
+					   MEM_CANCEL_OFFLINE);
 	return NOTIFY_OK;
 }
 
 /* As long as it removes what must not go online without it. */
 static void driver_refuses_hotplug_while_it_is_unloaded(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 3,
-				    2 * VMT_MB + VMT_MB / 2);
+	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 2,
+				    VMT_MB + VMT_MB / 2);
 	struct removal removal = { .nb.notifier_call = note_removal, .vmt = vmt };
 	struct memory_block *mem;
 	const struct bus_type *bus;
 
-	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_MOVABLE));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
 	mem = memory_block_get(phys_to_block_id(vmt->ph.start));
 	KUNIT_ASSERT_NOT_NULL(test, mem);
 	bus = mem->dev.bus;
@@ -174,7 +178,7 @@ static void driver_refuses_hotplug_while_it_is_unloaded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, removal.nr);
 	KUNIT_EXPECT_EQ(test, -EBUSY, removal.online_ret);
 	KUNIT_EXPECT_EQ(test, -EBUSY, removal.offline_ret);
-	vmt_expect_plugged(vmt, 2 * VMT_MB + VMT_MB / 2);
+	vmt_expect_plugged(vmt, VMT_MB + VMT_MB / 2);
 }
 
 static struct kunit_case virtio_mem_notifier_cases[] = {
