@@ -885,10 +885,14 @@ static void phantom_free_all(struct phantom_memory *ph)
 		phantom_own(pfn, 1);
 	}
 	/* Free pages merge, also with those behind them, so do it only now. */
-	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step + 1) {
-		for (step = 0; pfn + step < phantom_end_pfn(ph); step++) {
-			struct page *page = pfn_to_page(pfn + step);
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
+		struct page *page = pfn_to_page(pfn);
 
+		step = PageBuddy(page) ? 1UL << buddy_order(page) : 1;
+		if (!PageOffline(page))
+			continue;
+		for (step = 0; pfn + step < phantom_end_pfn(ph); step++) {
+			page = pfn_to_page(pfn + step);
 			if (!PageOffline(page))
 				break;
 			ClearPageDirty(page);
