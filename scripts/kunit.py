@@ -12,6 +12,9 @@ import contextlib
 import json
 import os
 import re
+import shlex
+import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -27,12 +30,18 @@ from options import Options, from_environment
 from tree import build_lock, prepare
 from verdict import Exit, Fail, from_os_error, run_verb
 
-CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |\bBUG: |Internal error: ")
+# (Lockups are the watchdogs' word for a hang.)
+CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |Internal error: "
+                   r"|\bBUG: (?!soft lockup|workqueue lockup)")
 # Warnings that a case expects are suppressed by KUnit, and do not get here.
 WARNING = re.compile(r"^WARNING: .*", re.MULTILINE)
 # The last words of a kernel that got to its end.
 THE_END = "reboot: "
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
+# QEMU's last words, and who made it say them.
+TERMINATED = re.compile(r"^qemu-system-\S+: terminating on signal \d+ from pid (\d+)",
+                        re.MULTILINE)
+WORDS = {Exit.OK: "PASS", Exit.CASE_FAILED: "FAIL", Exit.CRASH: "CRASH", Exit.HANG: "HANG"}
 COUNTS = ("passed", "failed", "crashed", "skipped", "errors")
 
 
@@ -46,27 +55,28 @@ class Verdict:
         """One line that says it all."""
         told = ", ".join(f"{self.counts.get(name, 0)} {name}" for name in COUNTS
                          if self.counts.get(name) or name in ("passed", "failed"))
-        word = "PASS" if self.code is Exit.OK else "FAIL" if self.code is Exit.CASE_FAILED \
-            else "CRASH"
-        return f"{word}: {told}{f' ({self.reason})' if self.reason else ''}"
+        return f"{WORDS[self.code]}: {told}{f' ({self.reason})' if self.reason else ''}"
 
 
-def judge(status: int, results: Optional[Dict[str, Any]], log: str) -> Verdict:
+def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool) -> Verdict:
     """The verdict on a boot, from kunit.py's exit status, its JSON, and the console."""
     counts = {name: int(results["misc"][name]) for name in COUNTS} if results else {}
     ran = counts.get("passed", 0) + counts.get("failed", 0)
     if "Linux version" not in log:
         lines = [line for line in log.splitlines() if line.startswith("qemu-system-")]
-        if lines:
+        if lines and not hung:
             raise Fail(Exit.MISSING, f"QEMU did not start: {lines[-1]}",
                        "see that QEMU is installed whole, its firmware included")
-        return Verdict(Exit.CRASH, "the kernel printed nothing", counts)
+        return Verdict(Exit.HANG if hung else Exit.CRASH, "the kernel printed nothing", counts)
     crash = CRASH.search(log)
     if crash:
         line = next(line for line in log.splitlines() if CRASH.search(line))
         return Verdict(Exit.CRASH, line.strip(), counts)
+    if hung:
+        return Verdict(Exit.HANG, "the kernel never got to its end", counts)
     if THE_END not in log:
-        return Verdict(Exit.CRASH, "the kernel hung: it never got to its end", counts)
+        return Verdict(Exit.CRASH, "the machine reset itself before the kernel got to its end",
+                       counts)
     if counts.get("crashed"):
         return Verdict(Exit.CRASH, "a case never came to its end", counts)
     if counts.get("failed"):
@@ -82,29 +92,58 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str) -> Verdict:
     return Verdict(Exit.OK, "", counts)
 
 
-def boot(kernel: kernels.Kernel, *arguments: str, quiet: bool = False) -> Verdict:
+def boot(kernel: kernels.Kernel, *arguments: str, quiet: bool = False,
+         patience: int = PATIENCE) -> Verdict:
     """Boot the kernel under kunit.py, let it print, and judge."""
-    results = kernel.out / "results.json"
-    results.unlink(missing_ok=True)
-    (kernel.out / "test.log").unlink(missing_ok=True)
+    binary = f"qemu-system-{kernel.qemu['qemu_arch']}"
+    if not shutil.which(binary):
+        raise Fail(Exit.MISSING, f"{binary} is not there any more",
+                   "install it again, and run the same command again")
+    results, pidfile = kernel.out / "results.json", kernel.out / "qemu.pid"
+    said = kernel.state / "kunit.log"
+    for old in (results, pidfile, kernel.out / "test.log"):
+        old.unlink(missing_ok=True)
     files = [f"--json={results}"]
     if (kernel.tree / "tools/testing/kunit/kunit_junit.py").exists():
         files.append(f"--junit={kernel.out / 'results.junit.xml'}")
     # A panic ends the guest at once; kunit.py would wait for its timeout.
-    command = kernel.kunit("exec", f"--timeout={PATIENCE}", "--kernel_args=panic=-1",
+    command = kernel.kunit("exec", f"--timeout={patience}", "--kernel_args=panic=-1",
+                           f"--qemu_args=-pidfile {shlex.quote(str(pidfile))}",
                            *files, *arguments,
                            *kernel.options.kunit_args)
     sys.stdout.flush()
-    with open(os.devnull, "w") as nowhere, \
-            spawn(command, env=accel.environment(kernel), stdout=nowhere if quiet else None,
-                  stderr=nowhere if quiet else None) as child:
-        status = child.wait()
-    log = kernel.out / "test.log"
-    if not log.exists():
+    try:
+        with open(said, "w") as quietly, \
+                spawn(command, env=accel.environment(kernel), stdout=quietly if quiet else None,
+                      stderr=quietly if quiet else None) as child:
+            status = child.wait()
+    finally:
+        killed = _left(pidfile)
+    path = kernel.out / "test.log"
+    if not path.exists():
         raise Fail(Exit.BAD_INPUT, "kunit.py refused to boot the kernel",
-                   "see above what it says about KUNIT_ARGS")
+                   f"see {said if quiet else 'above'} what it says about KUNIT_ARGS")
+    log = path.read_text(errors="replace")
+    ended = TERMINATED.search(log)
+    hung = ended is not None and int(ended.group(1)) == child.pid
+    if killed or (ended and not hung):
+        raise Fail(Exit.MISSING, "QEMU was killed, or crashed, while the kernel ran",
+                   "see in the host's log who did it (was there memory enough?), and run the "
+                   "same command again")
     found = json.loads(results.read_text()) if results.exists() else None
-    return judge(status, found, log.read_text(errors="replace"))
+    return judge(status, found, log, hung)
+
+
+def _left(pidfile: Path) -> bool:
+    """QEMU removes its pidfile, unless it is killed; or it lives, as kunit.py does not."""
+    if not pidfile.exists():
+        return False
+    process = Path("/proc") / pidfile.read_text().strip()
+    with contextlib.suppress(OSError):  # it may end by itself just now
+        if process.name.isdigit() and str(pidfile).encode() in (process / "cmdline").read_bytes():
+            os.kill(int(process.name), signal.SIGKILL)
+    pidfile.unlink()
+    return True
 
 
 def keep(kernel: kernels.Kernel, folder: Path) -> None:

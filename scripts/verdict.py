@@ -26,8 +26,9 @@ class Exit(enum.IntEnum):
     BAD_INPUT = 2, "wrong usage, or a tree that cannot be used"
     PATCH = 3, "a patch does not apply"
     BUILD = 4, "the kernel cannot be configured or built"
-    CRASH = 5, "the kernel crashed or hung"
+    CRASH = 5, "the kernel crashed"
     MISSING = 6, "no network, no such tool, no space"
+    HANG = 7, "the kernel hung"
     INTERRUPTED = 130, "interrupted"
 
 

@@ -19,8 +19,8 @@ def results(**counts: int) -> Dict[str, Any]:
 
 class JudgeTest(unittest.TestCase):
     def check(self, code: Exit, words: str, found: Optional[Dict[str, Any]], log: str,
-              status: int = 1) -> None:
-        verdict = judge(status, found, log)
+              status: int = 1, hung: bool = False) -> None:
+        verdict = judge(status, found, log, hung)
         self.assertEqual(verdict.code, code)
         self.assertIn(words, verdict.line())
 
@@ -51,13 +51,22 @@ class JudgeTest(unittest.TestCase):
                    LOG + warning + END, 0)
         self.check(Exit.OK, "PASS", results(passed=3), warning + LOG + END, 0)
 
-    def test_a_kernel_that_never_ends_hung(self) -> None:
-        self.check(Exit.CRASH, "hung", results(passed=3, crashed=1), LOG)
+    def test_a_kernel_that_has_to_be_stopped_hung(self) -> None:
+        self.check(Exit.HANG, "never got to its end", results(passed=3, crashed=1), LOG, hung=True)
+        self.check(Exit.HANG, "printed nothing", None,
+                   "qemu-system-x86_64: terminating on signal 15 from pid 1 (python3)\n", hung=True)
+
+    def test_the_watchdogs_word_for_it_is_a_hang_too(self) -> None:
+        self.check(Exit.HANG, "HANG", results(passed=3),
+                   LOG + "watchdog: BUG: soft lockup - CPU#0 stuck for 26s!\n", hung=True)
+
+    def test_a_machine_that_resets_itself_crashed(self) -> None:
+        self.check(Exit.CRASH, "reset itself", results(passed=3), LOG)
 
     def test_a_silent_kernel_is_a_crash(self) -> None:
         self.check(Exit.CRASH, "printed nothing", None, "")
 
     def test_a_qemu_that_does_not_start_is_not_the_kernels_fault(self) -> None:
         with self.assertRaises(Fail) as caught:
-            judge(1, None, "qemu-system-x86_64: could not load PC BIOS 'qboot.rom'\n")
+            judge(1, None, "qemu-system-x86_64: could not load PC BIOS 'qboot.rom'\n", False)
         self.assertEqual(caught.exception.code, Exit.MISSING)
