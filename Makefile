@@ -3,11 +3,13 @@
 # The verbs of this project. `make help` lists them; scripts/ does the work.
 
 export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD MUTANTS FIRST
+export RANGE MBOX BASE
 
 .DEFAULT_GOAL := help
-.PHONY: help kunit qemu-virtio-mem coverage leaks mutants check tree apply bench clean
+verbs := help kunit qemu-virtio-mem coverage leaks mutants ci check tree apply bench
+.PHONY: $(verbs) clean
 
-help kunit qemu-virtio-mem coverage leaks mutants check tree apply bench:
+$(verbs):
 	@command -v python3 >/dev/null || { \
 		echo "error: python3 is missing; fix: install it (Debian: apt-get install python3)" >&2; \
 		exit 6; }

@@ -34,6 +34,7 @@ from verdict import Exit, Fail, run_verb
 
 # Files whose format has no room for an SPDX line.
 NO_SPDX = (".patch", ".msg", "/series", "COPYING", "LICENSE")
+SHELL_SCRIPTS = (("sh", "scripts/qemu-shim"), ("bash", ".ci/run"))
 
 
 @dataclasses.dataclass
@@ -86,9 +87,8 @@ class Check:
         return [done.stdout] if done.returncode else []
 
     def shell(self) -> List[str]:
-        return [done.stderr for done in (run(["sh", "-n", str(REPO / "scripts/qemu-shim")]),
-                                         run(["bash", "-n", str(REPO / ".ci/run")]))
-                if done.returncode]
+        return [done.stderr for done in (run([shell, "-n", str(REPO / script)])
+                                         for shell, script in SHELL_SCRIPTS) if done.returncode]
 
     def spdx(self) -> List[str]:
         names = git(REPO, "ls-files", "-co", "--exclude-standard").splitlines()

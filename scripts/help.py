@@ -12,6 +12,7 @@ VERBS = (
     ("qemu-virtio-mem", "the same with QEMU's virtio-mem device, which is resized from outside"),
     ("coverage", "tell which lines and branches of the series the suites run"),
     ("leaks", "look for memory that is left over after the suites"),
+    ("ci", "test each commit of RANGE= or mail of MBOX=, and say what each one changes"),
     ("check", "all that must hold before a change of this project lands"),
     ("tree", "print the path of a kernel tree with the series applied"),
     ("apply", "put the series into the tree KDIR= (by git am, if it is a git tree)"),

@@ -72,9 +72,9 @@ def run(command: Sequence[str], **more: Any) -> subprocess.CompletedProcess[str]
     return subprocess.CompletedProcess(command, child.returncode, out or "", err or "")
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, **more: Any) -> str:
     """A git command that has to succeed."""
-    done = run(["git", "-C", str(folder), *arguments])
+    done = run(["git", "-C", str(folder), *arguments], **more)
     if done.returncode:
         if is_full(folder, done.stderr):
             raise no_space(folder)

@@ -31,6 +31,9 @@ FRAGMENTS = {"trimmed": ("tools/testing/kunit/configs/offline_skippable_trimmed.
 STEP = re.compile(r"^  [A-Z][A-Z0-9_]*( \[M\])? +\S")
 STEPS_GUESS = {"trimmed": 1200, "plain": 2600}
 FIRST_ERRORS = 20
+# What a compiler says when the machine, not the source, is the reason.
+NO_MEMORY = re.compile(r"Killed signal terminated program|virtual memory exhausted"
+                       r"|Cannot allocate memory|cannot allocate \d+ bytes")
 
 QEMU_PARAMS = """
 import importlib, json, sys
@@ -204,6 +207,9 @@ def _make(kernel: Kernel) -> None:
         (kernel.state / "started").unlink()
         if is_full(kernel.out, said):
             raise no_space(kernel.out)
+        if NO_MEMORY.search(said):
+            raise Fail(Exit.MISSING, f"no memory left to build the kernel:\n{_first_errors(said)}",
+                       "free some memory, and run the same command again")
         raise Fail(Exit.BUILD, f"the kernel does not build:\n{_first_errors(said)}",
                    f"mend it, in this repository if it has the file; all of it is in {errors}")
     if said:

@@ -25,6 +25,9 @@ VARIABLES = (
     ("COLD", "", "1 makes `bench` time a cold build as well"),
     ("MUTANTS", "*", "which of them `mutants` tries: `*` in it stands for anything"),
     ("FIRST", "", "1 makes `mutants` end each boot at the first case that fails"),
+    ("RANGE", "", "the commits for `ci`, as base..tip, or a single one"),
+    ("MBOX", "", "mails for `ci`: files or folders of patches, what `b4 am` makes"),
+    ("BASE", "", "the commit that MBOX= goes on top of, instead of KDIR's HEAD"),
 )
 CONFIGS = ("trimmed", "plain")
 
@@ -42,11 +45,22 @@ class Options:
     cold: bool
     mutants: str
     first: bool
+    range: str
+    mbox: List[Path]
+    base: str
 
 
 def _path(text: str) -> Optional[Path]:
     # The shell leaves the ~ of KDIR=~/linux alone.
     return Path(os.path.abspath(os.path.expanduser(text))) if text else None
+
+
+def _words(name: str, value: Mapping[str, str]) -> List[str]:
+    """Split as a shell does."""
+    try:
+        return shlex.split(value[name])
+    except ValueError as error:
+        raise Fail(Exit.BAD_INPUT, f"{name} cannot be read: {error}", "close the quote") from None
 
 
 def from_environment(environment: Mapping[str, str]) -> Options:
@@ -61,12 +75,10 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     if not re.fullmatch(r"[a-z0-9_]+", value["ARCH"]):
         raise Fail(Exit.BAD_INPUT, f"ARCH={value['ARCH']} is not an architecture",
                    "give it as in ARCH=x86_64")
-    try:
-        kunit_args = shlex.split(value["KUNIT_ARGS"])
-    except ValueError as error:
-        raise Fail(Exit.BAD_INPUT, f"KUNIT_ARGS cannot be read: {error}",
-                   "close the quote") from None
     # The kernel's own Makefile takes LLVM=0 for clang as well.
     return Options(_path(value["KDIR"]), value["KERNEL"], value["ARCH"], value["CROSS_COMPILE"],
-                   value["LLVM"], value["CONFIG"], kunit_args, _path(value["O"]),
-                   bool(value["COLD"]), value["MUTANTS"], bool(value["FIRST"]))
+                   value["LLVM"], value["CONFIG"], _words("KUNIT_ARGS", value), _path(value["O"]),
+                   bool(value["COLD"]), value["MUTANTS"], bool(value["FIRST"]),
+                   value["RANGE"],
+                   [found for word in _words("MBOX", value) if (found := _path(word))],
+                   value["BASE"])

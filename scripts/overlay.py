@@ -63,10 +63,14 @@ def compute(base: Path, patches: Sequence[Path], folder: Path) -> Overlay:
     return Overlay(folder, paths, notes)
 
 
-def _refused(base: Path, patch: Path, said: str, has_it: bool) -> Fail:
+def first_error(said: str) -> str:
+    """Of what `git apply` says, what is in the way: a file, mostly, and a line of it."""
     errors = [line[len("error: "):] for line in said.splitlines() if line.startswith("error: ")]
-    first = next((re.sub(r"^patch failed: ", "", line) for line in errors
-                  if not line.startswith("while searching")), said.strip())
+    return next((re.sub(r"^patch failed: ", "", line) for line in errors
+                 if not line.startswith("while searching")), said.strip())
+
+
+def _refused(base: Path, patch: Path, said: str, has_it: bool) -> Fail:
     remedy = "the tree has this very patch already: take it out, or put the rest in too" \
         if has_it else "see what the tree has changed there; nothing was changed by this run"
-    return Fail(Exit.PATCH, f"{patch.name} does not apply to {base}: {first}", remedy)
+    return Fail(Exit.PATCH, f"{patch.name} does not apply to {base}: {first_error(said)}", remedy)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from host import REPO, digest, fresh, git, write
 from verdict import Exit, Fail
@@ -127,10 +127,19 @@ def queue_for(version: str, repo: Path = REPO) -> Queue:
 def version_of(tree: Path) -> Tuple[str, str]:
     """X.Y and X.Y.Z of a kernel tree, or why it is not one."""
     makefile = tree / "Makefile"
-    text = makefile.read_text(errors="replace")[:2000] if makefile.is_file() else ""
-    number = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", text, re.MULTILINE))
-    if len(number) < 3 or not (tree / "Kbuild").is_file():
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    found = version_in(text)
+    if not found or not (tree / "Kbuild").is_file():
         raise Fail(Exit.BAD_INPUT, f"{tree} is not a kernel tree",
                    "pass the top folder of a Linux source tree as KDIR=")
+    return found
+
+
+def version_in(makefile: str) -> Optional[Tuple[str, str]]:
+    """X.Y and X.Y.Z, from the text of a kernel's Makefile."""
+    number = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", makefile[:2000],
+                             re.MULTILINE))
+    if len(number) < 3:
+        return None
     short = f"{number['VERSION']}.{number['PATCHLEVEL']}"
     return short, f"{short}.{number['SUBLEVEL']}"

@@ -29,6 +29,7 @@ class Exit(enum.IntEnum):
     CRASH = 5, "the kernel crashed"
     MISSING = 6, "no network, no such tool, no space"
     HANG = 7, "the kernel hung"
+    NO_FEATURE = 8, "a commit that does not have the feature, so cannot be tested"
     INTERRUPTED = 130, "interrupted"
 
 

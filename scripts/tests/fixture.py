@@ -49,14 +49,16 @@ def make_git(folder: Path) -> None:
     git(folder, "commit", "-q", "-m", "start")
 
 
-def _mail(path: str, before: str, after: str) -> str:
+@functools.lru_cache(maxsize=None)
+def mail(path: str, before: str, after: str) -> str:
+    """What git format-patch makes of a change."""
     with tempfile.TemporaryDirectory() as held:
         work = Path(held)
         lay(work, {path: before})
         make_git(work)
         lay(work, {path: after})
         git(work, "commit", "-q", "-a", "-m", f"change {path}")
-        return git(work, "format-patch", "-1", "--stdout")
+        return git(work, "format-patch", "-1", "--full-index", "--stdout")
 
 
 @functools.lru_cache(maxsize=None)
@@ -70,8 +72,8 @@ def _project() -> Path:
         "patches/v7.3/series": "# a comment\n1.patch\n# new files\n2.patch -p1\n"})
     make_git(repo)
     lay(repo / "patches/v7.3", {
-        "1.patch": _mail("mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n")),
-        "2.patch": _mail("lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
+        "1.patch": mail("mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n")),
+        "2.patch": mail("lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
             "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"))})
     return repo
 
@@ -88,8 +90,17 @@ class Case(unittest.TestCase):
         shutil.copytree(_project(), self.repo)
 
     def patch(self, name: str, path: str, before: str, after: str) -> None:
-        """Write a patch of the series, as git format-patch does."""
-        (self.repo / "patches/v7.3" / name).write_text(_mail(path, before, after))
+        """Write a patch of the series."""
+        (self.repo / "patches/v7.3" / name).write_text(mail(path, before, after))
+
+    def commit(self, subject: str, files: Dict[str, str]) -> str:
+        """A commit in the kernel, which is a git tree from then on."""
+        if not (self.kernel / ".git").exists():
+            make_git(self.kernel)
+        lay(self.kernel, files)
+        git(self.kernel, "add", "-A")
+        git(self.kernel, "commit", "-q", "-m", subject)
+        return git(self.kernel, "rev-parse", "HEAD").strip()
 
     def options(self, **given: str) -> Options:
         return from_environment({"KDIR": str(self.kernel), **given})
