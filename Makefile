@@ -3,17 +3,20 @@
 # The verbs of this project. `make help` lists them; scripts/ does the work.
 
 export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD MUTANTS FIRST
-export RANGE MBOX BASE
+export RANGE MBOX BASE GOOD BAD REPEAT
 
 .DEFAULT_GOAL := help
-verbs := help kunit qemu-virtio-mem coverage leaks mutants ci check tree apply bench
+verbs := help kunit qemu-virtio-mem coverage leaks mutants ci bisect check tree apply bench
 .PHONY: $(verbs) clean
+
+# Python has a module of its own that is called bisect.
+bisect: verb := git-bisect
 
 $(verbs):
 	@command -v python3 >/dev/null || { \
 		echo "error: python3 is missing; fix: install it (Debian: apt-get install python3)" >&2; \
 		exit 6; }
-	@python3 scripts/$(subst -,_,$@).py
+	@python3 scripts/$(subst -,_,$(or $(verb),$@)).py
 
 clean:
 	rm -rf build

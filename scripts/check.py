@@ -34,7 +34,7 @@ from verdict import Exit, Fail, run_verb
 
 # Files whose format has no room for an SPDX line.
 NO_SPDX = (".patch", ".msg", "/series", "COPYING", "LICENSE")
-SHELL_SCRIPTS = (("sh", "scripts/qemu-shim"), ("bash", ".ci/run"))
+SHELL_SCRIPTS = (("sh", "scripts/qemu-shim"), ("sh", "scripts/bisect-step"), ("bash", ".ci/run"))
 
 
 @dataclasses.dataclass

@@ -308,6 +308,19 @@ class Commits:
             _ours(self.home, "clean", "-ffdxq", index=index, work=self.tree)
         unfinished.unlink()
 
+    def first_with_feature(self, old: str, new: str) -> str:
+        """The commit after which commits can be tested, if the first of these cannot."""
+        return self.ours("log", "--reverse", "--format=%H", f"-S{FEATURE}", f"{old}..{new}", "--",
+                         FEATURE_FILE).split("\n", maxsplit=1)[0]
+
+    def bisect(self, *arguments: str) -> str:
+        """git's own bisection. Its HEAD is ours, its working tree is not needed."""
+        done = _try(self.home, "bisect", *arguments)
+        if done.returncode not in (0, 2):  # 2: all that is left was skipped
+            raise Fail(Exit.BAD_INPUT, f"git bisect: {(done.stdout + done.stderr).strip()}",
+                       "pass GOOD= and BAD= of one branch")
+        return done.stdout
+
     # Commits that are not in KDIR.
 
     def am(self, base: str, mails: Sequence[Path]) -> Tuple[List[str], Optional[Fail]]:
@@ -338,3 +351,17 @@ class Commits:
                           f"{(made or [base])[-1][:12]}: "
                           f"{conflict.group() if conflict else first_error(done.stderr)}",
                           "pass the commit that the mails were made on as BASE=")
+
+    def reverted(self, commit: str, tip: str) -> Optional[str]:
+        """A commit on top of the tip that undoes another one, if that is possible."""
+        if len(self.parents(commit)) != 1:
+            return None
+        patch, index = self.work / "revert.patch", self.work / "overlay.index"
+        patch.write_text(self.ours("diff-tree", "-p", "--full-index", "--binary",
+                                   "--no-commit-id", commit))
+        self.ours("read-tree", tip, index=index)
+        if _try(self.home, "apply", "--cached", "--3way", "--reverse", str(patch),
+                index=index).returncode:
+            return None
+        return self.ours("commit-tree", self.ours("write-tree", index=index).strip(), "-p", tip,
+                         "-m", f"Revert {commit}").strip()

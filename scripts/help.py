@@ -13,6 +13,7 @@ VERBS = (
     ("coverage", "tell which lines and branches of the series the suites run"),
     ("leaks", "look for memory that is left over after the suites"),
     ("ci", "test each commit of RANGE= or mail of MBOX=, and say what each one changes"),
+    ("bisect", "find the commit between GOOD= and BAD= of KDIR= that breaks a case"),
     ("check", "all that must hold before a change of this project lands"),
     ("tree", "print the path of a kernel tree with the series applied"),
     ("apply", "put the series into the tree KDIR= (by git am, if it is a git tree)"),

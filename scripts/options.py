@@ -28,6 +28,9 @@ VARIABLES = (
     ("RANGE", "", "the commits for `ci`, as base..tip, or a single one"),
     ("MBOX", "", "mails for `ci`: files or folders of patches, what `b4 am` makes"),
     ("BASE", "", "the commit that MBOX= goes on top of, instead of KDIR's HEAD"),
+    ("GOOD", "", "for `bisect`, a commit on which all is well"),
+    ("BAD", "", "for `bisect`, a commit on which it is not"),
+    ("REPEAT", "1", "how many times a commit has to pass to be good for `bisect-step`"),
 )
 CONFIGS = ("trimmed", "plain")
 
@@ -48,6 +51,9 @@ class Options:
     range: str
     mbox: List[Path]
     base: str
+    good: str
+    bad: str
+    repeat: int
 
 
 def _path(text: str) -> Optional[Path]:
@@ -75,10 +81,13 @@ def from_environment(environment: Mapping[str, str]) -> Options:
     if not re.fullmatch(r"[a-z0-9_]+", value["ARCH"]):
         raise Fail(Exit.BAD_INPUT, f"ARCH={value['ARCH']} is not an architecture",
                    "give it as in ARCH=x86_64")
+    if not re.fullmatch(r"[1-9]\d{0,3}", value["REPEAT"]):
+        raise Fail(Exit.BAD_INPUT, f"REPEAT={value['REPEAT']} is not a number of times",
+                   "give it as in REPEAT=10")
     # The kernel's own Makefile takes LLVM=0 for clang as well.
     return Options(_path(value["KDIR"]), value["KERNEL"], value["ARCH"], value["CROSS_COMPILE"],
                    value["LLVM"], value["CONFIG"], _words("KUNIT_ARGS", value), _path(value["O"]),
                    bool(value["COLD"]), value["MUTANTS"], bool(value["FIRST"]),
                    value["RANGE"],
                    [found for word in _words("MBOX", value) if (found := _path(word))],
-                   value["BASE"])
+                   value["BASE"], value["GOOD"], value["BAD"], int(value["REPEAT"]))

@@ -120,6 +120,15 @@ class Tester:
                            passes if verdict.code is Exit.OK else 0,
                            time.monotonic() - begin, folder))
 
+    def boots(self, commit: str) -> Iterator[Trial]:
+        """Build a commit, and boot it again and again, whatever is remembered."""
+        tree = self.commits.lay(commit)
+        folder = fresh(self.commits.work / "again" / commit)
+        kernel = self._build(tree, folder)
+        while True:
+            verdict, found = self._boot(kernel, folder)
+            yield Trial(verdict.code, verdict.reason, verdict.counts, found, folder=folder)
+
     def _setup(self) -> bytes:
         """All that the outcome depends on but the tree."""
         given = self.options

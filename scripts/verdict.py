@@ -61,7 +61,7 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def run_verb(main: Callable[[], Exit]) -> NoReturn:
+def run_verb(main: Callable[[], Exit], tell: Callable[[Exit], int] = int) -> NoReturn:
     """Run a verb's main() and turn however it ends into an exit code."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -77,4 +77,4 @@ def run_verb(main: Callable[[], Exit]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         code = Exit.INTERRUPTED
-    sys.exit(int(code))
+    sys.exit(tell(code))

@@ -95,6 +95,7 @@ class CommitsTest(fixture.Case):
         self.commits.follow(tip)
         self.commits.lay(tip)
         self.assertEqual(self.refused(self.start).code, Exit.NO_FEATURE)
+        self.assertEqual(self.commits.first_with_feature(self.start, tip), tip)
 
     def test_changed_context_is_merged_by_what_the_patch_was_made_from(self) -> None:
         pristine = self.root / "pristine"
@@ -163,3 +164,13 @@ class CommitsTest(fixture.Case):
         with self.assertRaises(Fail) as caught:
             self.commits.am(self.start, [self.repo / "mm/tests/suite.c"])
         self.assertIn("suite.c is not a patch", caught.exception.what)
+
+    def test_a_commit_is_reverted_on_the_tip(self) -> None:
+        first = self.commit("first", {"mm/code.c": fixture.CODE.replace("line 1\n", "one\n")})
+        tip = self.commit("second", {"mm/more.c": "2\n"})
+        undone = self.commits.reverted(first, tip)
+        assert undone
+        self.assertEqual(self.commits.file(undone, "mm/code.c"), fixture.CODE)
+        self.assertEqual(self.commits.file(undone, "mm/more.c"), "2\n")
+        tip = self.commit("third", {"mm/code.c": fixture.CODE.replace("line 1\n", "eins\n")})
+        self.assertIsNone(self.commits.reverted(first, tip))
