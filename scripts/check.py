@@ -90,6 +90,12 @@ class Check:
         return [done.stderr for done in (run([shell, "-n", str(REPO / script)])
                                          for shell, script in SHELL_SCRIPTS) if done.returncode]
 
+    def yaml(self) -> List[str]:
+        """What users copy into their repositories; the tools that know more need a network."""
+        done = run(["yamllint", "--strict", "-f", "parsable",
+                    *(str(path) for path in sorted((REPO / "ci").glob("*.yml")))], cwd=REPO)
+        return [done.stdout] if done.returncode else []
+
     def spdx(self) -> List[str]:
         names = git(REPO, "ls-files", "-co", "--exclude-standard").splitlines()
         return [f"{name}: no SPDX-License-Identifier in its first lines" for name in names
@@ -184,11 +190,13 @@ def main() -> Exit:
     check = Check(options)
     with build_lock("make check"):
         check.step("script tests", check.script_tests)
-        if shutil.which("mypy"):
-            check.step("types of the scripts", check.types)
-        else:
-            print("skip          types of the scripts: mypy is not installed")
-            check.skipped += 1
+        for tool, name, work in (("mypy", "types of the scripts", check.types),
+                                 ("yamllint", "workflow files", check.yaml)):
+            if shutil.which(tool):
+                check.step(name, work)
+            else:
+                print(f"skip          {name}: {tool} is not installed")
+                check.skipped += 1
         check.step("shell syntax", check.shell)
         check.step("licence tags", check.spdx)
         check.step("series is complete", check.series_complete)
