@@ -12,7 +12,6 @@ import dataclasses
 import json
 import os
 import re
-import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -82,7 +81,6 @@ class Report:
         self.count = count
         self.rows: List[Row] = []  # that of the base first
         self.states: Dict[str, str] = {}
-        self.begin = time.monotonic()
         print(f"{'':>7}  {'commit':<12}  {'verdict':<14} seconds subject", flush=True)
 
     @property
@@ -92,8 +90,11 @@ class Report:
 
     def announce(self, commit: Commit) -> None:
         done = len(self.rows)
-        spent = time.monotonic() - self.begin
-        left = f", about {seconds(spent / done * (self.count + 1 - done))} left" if done else ""
+        # The base may have taken a cold build: as soon as there are others, go by them.
+        spent = [row.trial.seconds for row in self.rows if not row.trial.known]
+        spent = spent[1:] or spent
+        left = f", about {seconds(sum(spent) / len(spent) * (self.count + 1 - done))} left" \
+            if spent else ""
         say(f"-- {self._place(done)}{left}: {commit.subject}")
 
     def _place(self, number: int) -> str:
@@ -139,10 +140,9 @@ class Report:
             case = xml.SubElement(suite, "testcase", classname="offline-skippable",
                                   name="infrastructure")
             xml.SubElement(case, "error", type="infrastructure", message=_printable(stopped))
-        for name in ("failure", "error", "skipped"):
-            suite.set(f"{name}s".replace("skippeds", "skipped"),
-                      str(len(suite.findall(f"testcase/{name}"))))
-        suite.set("tests", str(len(suite)))
+        for count, found in (("tests", "testcase"), ("failures", "testcase/failure"),
+                             ("errors", "testcase/error"), ("skipped", "testcase/skipped")):
+            suite.set(count, str(len(suite.findall(found))))
         xml.indent(suite)
         return bytes(xml.tostring(suite, encoding="utf-8", xml_declaration=True)) + b"\n"
 
