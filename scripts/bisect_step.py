@@ -16,6 +16,7 @@ from pathlib import Path
 
 import tools
 from commits import Commits
+from git_bisect import AGAIN
 from host import git, run
 from options import from_environment
 from tree import build_lock
@@ -55,7 +56,7 @@ def main() -> Exit:
         terms = run(["git", "-C", str(kdir), "bisect", "terms", "--term-bad"]).stdout.strip()
         commits.follow(_named(kdir, f"refs/bisect/{terms or 'bad'}", commit))
         tester = Tester(dataclasses.replace(options, kdir=kdir), commits)
-        trial = tester.test(commit, options.repeat)
+        trial = tester.test(commit, options.repeat, AGAIN if options.repeat == 1 else 1)
     print(f"{commit[:12]} {trial.line()}")
     return trial.code
 

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Callable, List, Tuple
@@ -31,6 +32,7 @@ from trial import BAD, OF_THE_COMMIT, Tester, Trial, assertion
 from verdict import Exit, Fail, run_verb
 
 CERTAIN = 3  # a commit that fails that often in a row always fails
+AGAIN = 2  # if BAD always fails, so must any bad commit; once may be an accident
 SAMPLE = 20  # boots to see how often one fails that does not always
 DOUBT = 0.001  # that any commit of a bisection is called good by chance
 DONE = re.compile(r"^([0-9a-f]{40,64}) is the first bad commit", re.MULTILINE)
@@ -106,7 +108,7 @@ class Bisection:
         return f"begin with the commit that brings it: GOOD={first[:12]}"
 
     def _test(self, commit: str) -> Trial:
-        return self.tester.test(commit, self.repeat)
+        return self.tester.test(commit, self.repeat, AGAIN if self.repeat == 1 else 1)
 
     def run(self) -> str:
         """Let git choose, until it knows the first bad commit."""
@@ -206,7 +208,11 @@ def _report(folder: Path, found: Found, bisection: Bisection, spent: float) -> N
     print(f"it fails {found.bad} times, its parent {found.parent.short} passes {found.good}; "
           f"{bisection.bad[:12]} without it: {found.reverted}")
     if not found.sure:
-        print("that is not as it should be: the commit may be the wrong one")
+        print("that is not as it should be: the commit may be the wrong one. What is remembered "
+              "of the steps is forgotten now; run the same command again")
+        for _, trial in bisection.steps:
+            if trial.folder:
+                shutil.rmtree(trial.folder, ignore_errors=True)
     print(f"{len(bisection.steps)} steps, {spent:.0f} s; "
           f"see {os.path.relpath(trace if trace.exists() else log)}")
     write(folder / "bisect.json", json.dumps({

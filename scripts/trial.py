@@ -39,6 +39,7 @@ ASSERTION = re.compile(r"^ *# \w+: (?:EXPECTATION|ASSERTION) FAILED at .*", re.M
 NEXT_RESULT = re.compile(r"^ *(?:not )?ok \d+ |^ *# \w+: (?:EXPECTATION|ASSERTION) FAILED",
                          re.MULTILINE)
 TRACE_BEFORE, TRACE_LINES = 3, 70
+TRACE_END = "---[ end "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Trial:
     reason: str
     counts: Dict[str, int] = dataclasses.field(default_factory=dict)
     cases: Dict[str, str] = dataclasses.field(default_factory=dict)  # and each one's state
-    passes: int = 0  # boots in a row
+    boots: int = 1  # with that outcome
     seconds: float = 0.0
     folder: Optional[Path] = None  # with the logs
     known: bool = False  # from an earlier run
@@ -95,14 +96,15 @@ class Tester:
         self.commits = commits
         self.boot = boot
 
-    def test(self, commit: str, passes: int = 1) -> Trial:
-        """The outcome for a commit, which has to pass that often."""
+    def test(self, commit: str, passes: int = 1, fails: int = 1) -> Trial:
+        """The outcome for a commit: the first that it has so many times."""
         begin = time.monotonic()
         try:
             tree = self.commits.lay(commit)
             folder = self.commits.work / "verdicts" / digest(tree.encode(), self._setup())[:16]
             known = _load(folder)
-            if known and (known.code is not Exit.OK or known.passes >= passes):
+            if known and known.boots >= (passes if known.code is Exit.OK else
+                                         fails if known.code in BAD else 1):
                 return known
             kernel = self._build(tree, fresh(folder))
         except Fail as fail:
@@ -112,13 +114,12 @@ class Tester:
                 return Trial(fail.code, fail.what)
             return _save(Trial(fail.code, fail.what, folder=folder,
                                seconds=time.monotonic() - begin))
-        for _ in range(passes):
+        boots = {True: 0, False: 0}
+        while boots[True] < passes and boots[False] < fails:
             verdict, found = self._boot(kernel, folder)
-            if verdict.code is not Exit.OK:
-                break
+            boots[verdict.code is Exit.OK] += 1
         return _save(Trial(verdict.code, verdict.reason, verdict.counts, found,
-                           passes if verdict.code is Exit.OK else 0,
-                           time.monotonic() - begin, folder))
+                           boots[verdict.code is Exit.OK], time.monotonic() - begin, folder))
 
     def boots(self, commit: str) -> Iterator[Trial]:
         """Build a commit, and boot it again and again, whatever is remembered."""
@@ -177,7 +178,9 @@ def _write_trace(kernel: kernels.Kernel, folder: Path) -> None:
     if first is None or not tool.exists():
         return
     raw = folder / "trace.raw"
-    raw.write_text("\n".join(lines[max(0, first - TRACE_BEFORE):first + TRACE_LINES]) + "\n")
+    last = next((number for number, line in enumerate(lines) if number > first
+                 and TRACE_END in line), first + TRACE_LINES)
+    raw.write_text("\n".join(lines[max(0, first - TRACE_BEFORE):last + 1]) + "\n")
     # The tool takes the prefix of binutils from there.
     env = {**child_env(), "CROSS_COMPILE": kernel.options.cross_compile,
            "LLVM": kernel.options.llvm}

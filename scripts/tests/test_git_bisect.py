@@ -68,6 +68,20 @@ class BisectTest(fixture.Case):
         self.assertEqual(found.commit.id, self.commits[5])
         self.assertTrue(found.sure)
 
+    def test_an_accident_does_not_mislead(self) -> None:
+        self.grow("good", "harmless", "accident", "harmless", "harmless", "fail", "harmless")
+        FakeTester.accidents = 1
+        found = self.bisect()
+        self.assertEqual((FakeTester.accidents, found.commit.id), (0, self.commits[6]))
+
+    def test_what_turns_out_to_be_wrong_is_forgotten(self) -> None:
+        self.grow("good", "harmless", "accident", "harmless", "harmless", "fail", "harmless")
+        FakeTester.accidents = 2
+        self.assertFalse(self.bisect().sure)
+        self.assertIn("run the same command again", self.shown.getvalue())
+        found = self.bisect()
+        self.assertEqual((found.commit.id, found.sure), (self.commits[6], True))
+
     def test_how_often_a_commit_has_to_pass(self) -> None:
         self.assertEqual(git_bisect.repeats(3, 3, 1000), 1)
         for failed in (1, 6, 19):
