@@ -17,7 +17,7 @@ from pathlib import Path
 import tools
 from commits import Commits
 from git_bisect import AGAIN
-from host import git, run
+from host import run
 from options import from_environment
 from tree import build_lock
 from trial import BAD, OF_THE_COMMIT, Tester
@@ -46,9 +46,9 @@ def _named(kdir: Path, *names: str) -> str:
 
 def main() -> Exit:
     options = from_environment(os.environ)
-    here = Path.cwd()
     # In a bare repository, where `git bisect` can work as well, there is no top.
-    kdir = options.kdir or Path(git(here, "rev-parse", "--show-toplevel").strip() or here)
+    top = run(["git", "rev-parse", "--show-toplevel"]).stdout.strip()
+    kdir = options.kdir or Path(top or Path.cwd())
     commit = _named(kdir, "BISECT_HEAD", "HEAD")
     with build_lock("bisect-step"):
         tools.require(options)

@@ -47,7 +47,7 @@ class Row:
     def print(self, place: str) -> None:
         print(f"{place:>7}  {self.commit.short:<12}  {self.trial.word:<14} "
               f"{self.trial.seconds:6.1f}{'*' if self.trial.known else ' '} "
-              f"{self.commit.subject}")
+              f"{self.commit.subject}", flush=True)
         details = [] if self.trial.code is Exit.OK else self.trial.line().splitlines()[:12]
         details += [f"{case}: {before} -> {after}" for case, before, after
                     in self.changed[:SHOWN]]

@@ -186,9 +186,9 @@ class Commits:
         base = self.related(old, new)
         found = self.ours("rev-list", "--reverse", "--topo-order", f"{old}..{new}").split()
         if not found:
-            raise Fail(Exit.BAD_INPUT, f"RANGE={text} is empty",
-                       "both are the same commit" if old == new else
-                       f"{new[:12]} comes before {old[:12]}: change their order")
+            raise Fail(Exit.BAD_INPUT, f"RANGE={text} is empty: "
+                       + ("both are the same commit" if old == new else
+                          f"{new[:12]} comes before {old[:12]}"), "name the older commit first")
         return base, found
 
     def say_what_is_ignored(self) -> None:
@@ -238,6 +238,9 @@ class Commits:
         if not version:
             raise Fail(Exit.BAD_INPUT, f"{commit[:12]} in {self.kdir} is not Linux",
                        "pass a git repository of Linux as KDIR=")
+        if version[0] not in series.versions(self.repo):
+            raise Fail(Exit.NO_FEATURE, f"{commit[:12]} is linux {version[1]}, for which there is "
+                       "no series", f"there is one for {', '.join(series.versions(self.repo))}")
         laid = self._queue(version[0])
         index = self.work / "overlay.index"
         self.ours("read-tree", commit, index=index)

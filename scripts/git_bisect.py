@@ -181,7 +181,7 @@ def bisect(options: Options, folder: Path,
     commits.related(good, bad)
     if not commits.ours("rev-list", "-1", f"{good}..{bad}"):
         raise Fail(Exit.BAD_INPUT, f"BAD={options.bad} does not come after GOOD={options.good}",
-                   "are they the wrong way round?")
+                   "name commits of one branch, the older one as GOOD=")
     commits.say_what_is_ignored()
     commits.follow(bad)
     bisection = Bisection(commits, make_tester(options, commits), good, bad)

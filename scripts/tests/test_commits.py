@@ -97,6 +97,11 @@ class CommitsTest(fixture.Case):
         self.assertEqual(self.refused(self.start).code, Exit.NO_FEATURE)
         self.assertEqual(self.commits.first_with_feature(self.start, tip), tip)
 
+    def test_another_version_cannot_be_tested(self) -> None:
+        old = self.commit("7.2", {"Makefile": fixture.MAKEFILE.replace("= 3", "= 2")})
+        self.assertIn("linux 7.2.4", self.refused(old).what)
+        self.assertEqual(self.refused(old).code, Exit.NO_FEATURE)
+
     def test_changed_context_is_merged_by_what_the_patch_was_made_from(self) -> None:
         pristine = self.root / "pristine"
         fixture.lay(pristine, {**fixture.KERNEL, FLAGS: fixture.CODE})
@@ -124,7 +129,7 @@ class CommitsTest(fixture.Case):
         fixture.git(self.kernel, "checkout", "-q", "--orphan", "other")
         self.commit("unrelated", {})
         fixture.git(self.kernel, "branch", "-f", "copy")
-        for text, words in (("HEAD..HEAD", "is empty"), ("master..master~1", "change their order"),
+        for text, words in (("HEAD..HEAD", "is empty"), ("master..master~1", "comes before"),
                             ("none..HEAD", "no commit none"), ("master...other", "two branches"),
                             ("master..other", "no history in common"),
                             ("other", "the commit before it")):
