@@ -6,7 +6,8 @@ export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD MUTANTS FIRS
 export RANGE MBOX BASE GOOD BAD REPEAT
 
 .DEFAULT_GOAL := help
-verbs := help kunit qemu-virtio-mem coverage leaks mutants ci bisect check tree apply bench
+verbs := help kunit qemu-virtio-mem coverage leaks mutants ci bisect check prove-bisect \
+	tree apply bench
 .PHONY: $(verbs) clean
 
 # Python has a module of its own that is called bisect.

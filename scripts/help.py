@@ -15,6 +15,7 @@ VERBS = (
     ("ci", "test each commit of RANGE= or mail of MBOX=, and say what each one changes"),
     ("bisect", "find the commit between GOOD= and BAD= of KDIR= that breaks a case"),
     ("check", "all that must hold before a change of this project lands"),
+    ("prove-bisect", "bisect histories with a planted regression; takes half an hour"),
     ("tree", "print the path of a kernel tree with the series applied"),
     ("apply", "put the series into the tree KDIR= (by git am, if it is a git tree)"),
     ("bench", "time the suites against kunit.py's own example suite"),
