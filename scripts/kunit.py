@@ -25,10 +25,10 @@ import accel
 import kernel as kernels
 import series
 import tools
-from host import BUILD, REPO, run, spawn, write
+from host import BUILD, REPO, is_full, run, spawn, write
 from options import Options, from_environment
 from tree import build_lock, prepare
-from verdict import Exit, Fail, from_os_error, run_verb
+from verdict import Exit, Fail, from_os_error, no_space, run_verb
 
 # (Lockups are the watchdogs' word for a hang.)
 CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |Internal error: "
@@ -122,6 +122,8 @@ def boot(kernel: kernels.Kernel, *arguments: str, quiet: bool = False,
             status = child.wait()
     finally:
         killed = _left(pidfile)
+    if is_full(kernel.out, ""):  # what has been written of the log would be a riddle
+        raise no_space(kernel.out)
     path = kernel.out / "test.log"
     if not path.exists():
         raise Fail(Exit.BAD_INPUT, "kunit.py refused to boot the kernel",
