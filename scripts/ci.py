@@ -49,6 +49,7 @@ class Row:
               f"{self.trial.seconds:6.1f}{'*' if self.trial.known else ' '} "
               f"{self.commit.subject}", flush=True)
         details = [] if self.trial.code is Exit.OK else self.trial.line().splitlines()[:12]
+        details += [self.trial.where] if self.trial.where else []
         details += [f"{case}: {before} -> {after}" for case, before, after
                     in self.changed[:SHOWN]]
         if len(self.changed) > SHOWN:
@@ -103,9 +104,7 @@ class Report:
     def add(self, commit: Commit, trial: Trial) -> None:
         number = len(self.rows)
         folder = self.folder / f"{number:02}-{commit.short}"
-        for name in trials.FILES:
-            if trial.folder and (trial.folder / name).exists():
-                write(folder / name, (trial.folder / name).read_bytes())
+        trial.copy_files(folder)
         row = Row(commit, trial, changed(self.states, trial.cases)
                   if self.states and trial.cases else [], folder)
         self.rows.append(row)

@@ -73,14 +73,19 @@ def _work(repo: Path) -> Path:
 
 
 def _try(home: Path, *arguments: str, index: Optional[Path] = None,
-         work: Optional[Path] = None) -> subprocess.CompletedProcess[str]:
+         work: Optional[Path] = None, given: str = os.devnull) -> subprocess.CompletedProcess[str]:
     """A git command on a repository of ours, free of the user's settings and hooks."""
     env = {**child_env(), **IDENTITY, "GIT_CONFIG_GLOBAL": "/dev/null",
            "GIT_CONFIG_NOSYSTEM": "1"}
     if index:
         env["GIT_INDEX_FILE"] = str(index)
     place = [f"--work-tree={work}"] if work else []
-    return run(["git", f"--git-dir={home}", *place, *arguments], cwd=work or home, env=env)
+    with open(given) as stdin:
+        done = run(["git", f"--git-dir={home}", *place, *arguments], cwd=work or home, env=env,
+                   stdin=stdin)
+    if done.returncode and is_full(home, done.stderr):
+        raise no_space(home)
+    return done
 
 
 def _ours(home: Path, *arguments: str, index: Optional[Path] = None,
@@ -88,8 +93,6 @@ def _ours(home: Path, *arguments: str, index: Optional[Path] = None,
     """The same; that it fails is no commit's fault."""
     done = _try(home, *arguments, index=index, work=work)
     if done.returncode:
-        if is_full(home, done.stderr):
-            raise no_space(home)
         raise Fail(Exit.MISSING, f"git {arguments[0]} in {home}: {done.stderr.strip()}",
                    f"if nothing else helps: rm -rf '{home.parent}', and run the same command again")
     return done.stdout
@@ -335,16 +338,15 @@ class Commits:
         self.ours("worktree", "add", "-q", "--no-checkout", "--detach", str(place), base)
         its = place / ".git"
         # The files that the mails touch are all that has to be there.
-        _ours(its, "sparse-checkout", "set", "--no-cone",
-              *(f"/{path}" for path in touched(mails)), work=place)
+        paths = self._paths(mails)
+        _ours(its, "sparse-checkout", "set", "--no-cone", "/.nothing",
+              *(f"/{path}" for path in paths), work=place)
         _ours(its, "reset", "-q", "--hard", work=place)
         done = _try(its, "am", "-3", *(str(mail) for mail in mails), work=place)
         made = _ours(its, "rev-list", "--reverse", f"{base}..HEAD", work=place).split()
         shutil.rmtree(place)
         if done.returncode == 0:
             return made, None
-        if is_full(self.home, done.stderr):
-            raise no_space(self.home)
         stopped = re.search(r"^Patch failed at \d+ (.*)", done.stdout + done.stderr, re.MULTILINE)
         if not stopped:
             raise Fail(Exit.BAD_INPUT, f"MBOX: git am says: {done.stderr.strip()}",
@@ -354,6 +356,19 @@ class Commits:
                           f"{(made or [base])[-1][:12]}: "
                           f"{conflict.group() if conflict else first_error(done.stderr)}",
                           "pass the commit that the mails were made on as BASE=")
+
+    def _paths(self, mails: Sequence[Path]) -> List[str]:
+        """What mails touch, however they are encoded."""
+        split = fresh(self.work / "mails")
+        count = int(self.ours("mailsplit", "-b", f"-o{split}", *(str(mail) for mail in mails)))
+        patches = []
+        for number in range(1, count + 1):
+            patch = split / f"{number}.patch"
+            _try(self.home, "mailinfo", str(split / "message"), str(patch),
+                 given=str(split / f"{number:04}"))
+            if patch.exists() and patch.stat().st_size:
+                patches.append(patch)
+        return touched(patches)
 
     def reverted(self, commit: str, tip: str) -> Optional[str]:
         """A commit on top of the tip that undoes another one, if that is possible."""

@@ -193,14 +193,13 @@ def bisect(options: Options, folder: Path,
 
 def _report(folder: Path, found: Found, bisection: Bisection, spent: float) -> None:
     """Say it, and keep it."""
-    assert found.trial.folder
-    for name in trials.FILES:
-        if (found.trial.folder / name).exists():
-            write(folder / name, (found.trial.folder / name).read_bytes())
+    found.trial.copy_files(folder)
     log, trace = folder / "test.log", folder / "trace.txt"
     said = assertion(log.read_text(errors="replace")) if log.exists() else ""
     print(f"first bad commit: {found.commit.id}\n  {found.commit.subject}\n"
           f"  {found.commit.author}\n{found.trial.line()}")
+    if found.trial.where:
+        print(found.trial.where)
     if found.trial.first_bad_case:
         print(f"first case: {found.trial.first_bad_case}")
     for line in said.splitlines():
@@ -219,7 +218,7 @@ def _report(folder: Path, found: Found, bisection: Bisection, spent: float) -> N
         "commit": found.commit.id, "subject": found.commit.subject,
         "author": found.commit.author, "parent": found.parent.id,
         "verdict": found.trial.word, "reason": found.trial.reason,
-        "first_case": found.trial.first_bad_case, "assertion": said, "sure": found.sure,
+        "first_case": found.trial.first_bad_case, "assertion": said, "where": found.trial.where, "sure": found.sure,
         "bad": found.bad, "parent_good": found.good, "reverted_on_tip": found.reverted,
         "bad_failed": list(bisection.failed_of), "repeat": bisection.repeat,
         "steps": [{"commit": commit, "verdict": trial.word, "reason": trial.reason,

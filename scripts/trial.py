@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -40,6 +41,8 @@ NEXT_RESULT = re.compile(r"^ *(?:not )?ok \d+ |^ *# \w+: (?:EXPECTATION|ASSERTIO
                          re.MULTILINE)
 TRACE_BEFORE, TRACE_LINES = 3, 70
 TRACE_END = "---[ end "
+# The line of a trace that has the instruction, by architecture.
+INSTRUCTION = re.compile(r"^(?:RIP: |EIP: |pc : |epc : |NIP |Krnl PSW : ).*", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,19 @@ class Trial:
     def first_bad_case(self) -> str:
         return next((name for name, state in self.cases.items() if state not in ("PASS", "SKIP")),
                     "")
+
+    def copy_files(self, folder: Path) -> None:
+        """Put the logs where the user will look for them."""
+        for name in FILES:
+            if self.folder and (self.folder / name).exists():
+                write(folder / name, (self.folder / name).read_bytes())
+
+    @property
+    def where(self) -> str:
+        """Where it crashed, decoded."""
+        trace = self.folder / "trace.txt" if self.folder else None
+        found = INSTRUCTION.search(trace.read_text()) if trace and trace.exists() else None
+        return found.group() if found else ""
 
     def line(self) -> str:
         if self.code in kunit.WORDS:
@@ -126,9 +142,10 @@ class Tester:
         tree = self.commits.lay(commit)
         folder = fresh(self.commits.work / "again" / commit)
         kernel = self._build(tree, folder)
-        while True:
-            verdict, found = self._boot(kernel, folder)
-            yield Trial(verdict.code, verdict.reason, verdict.counts, found, folder=folder)
+        for number in itertools.count(1):
+            verdict, found = self._boot(kernel, folder / str(number))
+            yield Trial(verdict.code, verdict.reason, verdict.counts, found,
+                        folder=folder / str(number))
 
     def _setup(self) -> bytes:
         """All that the outcome depends on but the tree."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Dict
 from unittest import mock
@@ -168,7 +169,18 @@ class CommitsTest(fixture.Case):
             self.assertRegex(trouble.what, r'"change mm/code\.c" .*mm/code\.c')
         with self.assertRaises(Fail) as caught:
             self.commits.am(self.start, [self.repo / "mm/tests/suite.c"])
-        self.assertIn("suite.c is not a patch", caught.exception.what)
+        self.assertEqual(caught.exception.code, Exit.BAD_INPUT)
+
+    def test_a_mail_may_be_encoded(self) -> None:
+        head, body = fixture.mail("mm/code.c", fixture.CODE, "one\n" + fixture.CODE).split(
+            "\n\n", 1)
+        mail = self.root / "mail"
+        mail.write_text(f"{head}\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n"
+                        "Content-Type: text/plain; charset=UTF-8\n\n"
+                        + base64.encodebytes(body.encode()).decode())
+        made, trouble = self.commits.am(self.start, [mail])
+        self.assertIsNone(trouble)
+        self.assertEqual(self.commits.file(made[0], "mm/code.c"), "one\n" + fixture.CODE)
 
     def test_a_commit_is_reverted_on_the_tip(self) -> None:
         first = self.commit("first", {"mm/code.c": fixture.CODE.replace("line 1\n", "one\n")})
