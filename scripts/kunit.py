@@ -38,9 +38,8 @@ WARNING = re.compile(r"^WARNING: .*", re.MULTILINE)
 # The last words of a kernel that got to its end.
 THE_END = "reboot: "
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
-# QEMU's last words, and who made it say them.
-TERMINATED = re.compile(r"^qemu-system-\S+: terminating on signal \d+ from pid (\d+)",
-                        re.MULTILINE)
+# QEMU's last words, after whatever the kernel was about to say, and who made it say them.
+TERMINATED = re.compile(r"qemu-system-\S+: terminating on signal \d+ from pid (\d+)")
 WORDS = {Exit.OK: "PASS", Exit.CASE_FAILED: "FAIL", Exit.CRASH: "CRASH", Exit.HANG: "HANG"}
 # A crash ends the guest at once; kunit.py would wait for its timeout. And the
 # timer of an emulated PC may be late enough on a busy host for Linux to give up.

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 from __future__ import annotations
 
+import os
 import unittest
+from pathlib import Path
 from typing import Any, Dict, Optional
+from unittest import mock
 
-import fixture  # noqa: F401  # first: it sets the path
+import fixture  # first: it sets the path
 
-from kunit import COUNTS, judge
+from kernel import Kernel
+from kunit import COUNTS, Verdict, boot, judge
 from verdict import Exit, Fail
 
 LOG = "Linux version 7.3.4\nKTAP version 1\n"
@@ -70,3 +74,57 @@ class JudgeTest(unittest.TestCase):
         with self.assertRaises(Fail) as caught:
             judge(1, None, "qemu-system-x86_64: could not load PC BIOS 'qboot.rom'\n", False)
         self.assertEqual(caught.exception.code, Exit.MISSING)
+
+
+class BootTest(fixture.Case):
+    """Boots with a kunit.py that writes what a boot would have left."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.out = self.root / "out"
+        fixture.lay(self.root, {"bin/qemu-system-x": "", "out/.offline-skippable/stamp": ""})
+        (self.root / "bin/qemu-system-x").chmod(0o755)
+        path = mock.patch.dict(os.environ, {"PATH": f"{self.root}/bin:{os.environ['PATH']}"})
+        path.start()
+        self.addCleanup(path.stop)
+
+    def boot(self, last_words: str, pidfile: str = "", **more: Any) -> Verdict:
+        """The last words may name kunit.py's own process, as {pid}."""
+        fixture.lay(self.kernel, {"tools/testing/kunit/kunit.py": (
+            "import os\n"
+            f"open({str(self.out / 'test.log')!r}, 'w').write("
+            f"{LOG + last_words!r}.replace('{{pid}}', str(os.getpid())))\n"
+            f"{pidfile!r} and open({str(self.out / 'qemu.pid')!r}, 'w').write({pidfile!r})\n")})
+        with mock.patch("accel.environment", return_value=dict(os.environ)):
+            return boot(Kernel(self.kernel, self.out, self.options(), {"qemu_arch": "x"}),
+                        quiet=True, **more)
+
+    def trouble(self, last_words: str, pidfile: str = "") -> Fail:
+        with self.assertRaises(Fail) as caught:
+            self.boot(last_words, pidfile)
+        self.assertEqual(caught.exception.code, Exit.MISSING)
+        return caught.exception
+
+    def test_a_kernel_that_kunit_py_stops_hung(self) -> None:
+        self.assertEqual(self.boot("    # half a liqemu-system-x: terminating on signal 15 from "
+                                   "pid {pid} (python3)\n").code, Exit.HANG)
+
+    def test_a_qemu_that_others_stop_is_no_verdict(self) -> None:
+        self.assertIn("killed", self.trouble("qemu-system-x: terminating on signal 15 from pid 1 "
+                                             "(init)\n").what)
+
+    def test_a_qemu_that_had_no_time_for_its_pidfile_is_no_verdict(self) -> None:
+        self.assertIn("killed", self.trouble("", "999999999").what)
+        self.assertFalse((self.out / "qemu.pid").exists())
+        self.assertEqual(self.boot("").code, Exit.CRASH)
+
+    def test_a_process_that_is_not_qemu_is_left_alone(self) -> None:
+        self.trouble("", str(os.getpid()))
+
+    def test_a_qemu_that_vanished_is_named(self) -> None:
+        Path(self.root / "bin/qemu-system-x").unlink()
+        self.assertIn("qemu-system-x", self.trouble("").what)
+
+    def test_a_full_disk_is_no_verdict(self) -> None:
+        with mock.patch("kunit.is_full", return_value=True):
+            self.assertIn("no space", self.trouble("").what)
