@@ -175,7 +175,7 @@ class Tester:
         usual = kernel.state / "boot-seconds"
         patience = kunit.PATIENCE
         if usual.exists():
-            patience = min(patience, round(10 + 10 * float(usual.read_text())))
+            patience = min(patience, round(10 + 4 * float(usual.read_text())))
         begin = time.monotonic()
         verdict = self.boot(kernel, quiet=True, patience=patience)
         if verdict.code is Exit.OK:
