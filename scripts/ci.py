@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import tools
 import trial as trials
-from commits import Commit, Commits, imported
+from commits import Commit, Commits, Unapplied, imported
 from host import BUILD, REPO, fresh, write
 from options import Options, from_environment
 from progress import say, seconds
@@ -127,14 +127,14 @@ class Report:
         suite = xml.Element("testsuite", name="offline-skippable")
         for row in self.rows[1:]:
             case = xml.SubElement(suite, "testcase", classname="offline-skippable",
-                                  name=f"{row.commit.short} {row.commit.subject}",
+                                  name=_printable(f"{row.commit.short} {row.commit.subject}"),
                                   time=f"{row.trial.seconds:.2f}")
             if row.trial.code is Exit.NO_FEATURE:
-                xml.SubElement(case, "skipped", message=row.trial.reason)
+                xml.SubElement(case, "skipped", message=_printable(row.trial.reason))
             elif row.trial.code is not Exit.OK:
                 text = [f"{name}: {before} -> {after}" for name, before, after in row.changed]
                 xml.SubElement(case, "failure", type=row.trial.word,
-                               message=row.trial.line()).text = _printable("\n".join(text))
+                               message=_printable(row.trial.line())).text = "\n".join(text)
         if stopped:
             case = xml.SubElement(suite, "testcase", classname="offline-skippable",
                                   name="infrastructure")
@@ -169,7 +169,8 @@ def mails(paths: List[Path]) -> List[Path]:
     return found
 
 
-def chosen(options: Options, repo: Path) -> Tuple[Commits, str, List[str], Optional[Fail]]:
+def chosen(options: Options, repo: Path) -> Tuple[Commits, str, List[str],
+                                                     Optional[Unapplied]]:
     """What is to be tested: the base, the commits, and why mails do not make more of them."""
     if options.mbox and not options.range:
         found = mails(options.mbox)
@@ -199,7 +200,7 @@ def ci(options: Options, folder: Path, make_tester: Callable[[Options, Commits],
             report.announce(described)
             report.add(described, tester.test(commit))
         if trouble:
-            report.add(Commit("", trouble.what.split('"')[1], ""), Trial(trouble.code, trouble.what))
+            report.add(Commit("", trouble.subject, ""), Trial(trouble.code, trouble.what))
     except (Fail, OSError) as error:
         fail = error if isinstance(error, Fail) else from_os_error(error)
         report.write(fail.what)

@@ -98,6 +98,15 @@ def _ours(home: Path, *arguments: str, index: Optional[Path] = None,
     return done.stdout
 
 
+class Unapplied(Fail):
+    """A mail that `git am` does not take."""
+
+    def __init__(self, subject: str, where: str) -> None:
+        super().__init__(Exit.PATCH, f"\"{subject}\" does not apply to {where}",
+                         "pass the commit that the mails were made on as BASE=")
+        self.subject = subject
+
+
 @dataclasses.dataclass
 class Laid:
     """The queue of one kernel version."""
@@ -116,6 +125,7 @@ class Commits:
         self.repo = repo
         self.carried = False  # has the tip the feature by itself?
         self._queues: Dict[str, Laid] = {}
+        self._trees: Dict[str, str] = {}  # of commits, with the suite
         if not kdir.is_dir():
             raise Fail(Exit.BAD_INPUT, f"KDIR={kdir} is not there",
                        "pass a git repository of Linux as KDIR=")
@@ -231,6 +241,11 @@ class Commits:
 
     def lay(self, commit: str) -> str:
         """The tree of a commit with all that it lacks of the series."""
+        if commit not in self._trees:
+            self._trees[commit] = self._lay(commit)
+        return self._trees[commit]
+
+    def _lay(self, commit: str) -> str:
         if MARK in self.file(commit, MARK_FILE):
             return self.ours("rev-parse", f"{commit}^{{tree}}").strip()
         feature = self.has_feature(commit)
@@ -329,7 +344,7 @@ class Commits:
 
     # Commits that are not in KDIR.
 
-    def am(self, base: str, mails: Sequence[Path]) -> Tuple[List[str], Optional[Fail]]:
+    def am(self, base: str, mails: Sequence[Path]) -> Tuple[List[str], Optional[Unapplied]]:
         """The commits that `git am` makes of mails, and why it did not go on."""
         place = self.work / "mbox"
         if place.exists():
@@ -352,10 +367,8 @@ class Commits:
             raise Fail(Exit.BAD_INPUT, f"MBOX: git am says: {done.stderr.strip()}",
                        "pass mails as `git format-patch` or `b4 am` write them")
         conflict = re.search(r"^CONFLICT .*", done.stdout, re.MULTILINE)
-        return made, Fail(Exit.PATCH, f"\"{stopped.group(1)}\" does not apply to "
-                          f"{(made or [base])[-1][:12]}: "
-                          f"{conflict.group() if conflict else first_error(done.stderr)}",
-                          "pass the commit that the mails were made on as BASE=")
+        return made, Unapplied(stopped.group(1), f"{(made or [base])[-1][:12]}: " + (
+            conflict.group() if conflict else first_error(done.stderr)))
 
     def _paths(self, mails: Sequence[Path]) -> List[str]:
         """What mails touch, however they are encoded."""

@@ -122,8 +122,9 @@ def prove(plant: Plant) -> str:
     begin = time.monotonic()
     found = git_bisect.bisect(options, BUILD / "results" / "bisect")
     if found.commit.id != culprit or found.trial.word != plant.verdict or not found.sure:
-        raise Fail(Exit.CASE_FAILED, f"{plant.name}: {found.commit.short} ({found.trial.word}) was "
-                   f"found instead of {culprit[:12]} ({plant.verdict})", "mend scripts/git_bisect.py")
+        raise Fail(Exit.CASE_FAILED, f"{plant.name}: {found.commit.short} ({found.trial.word}) "
+                   f"was found instead of {culprit[:12]} ({plant.verdict})",
+                   "mend scripts/git_bisect.py")
     return f"{plant.name:<18} {found.trial.word:<6} {found.steps:3} steps " \
         f"{time.monotonic() - begin:6.0f} s"
 

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import kernel as kernels
 import kunit
@@ -106,11 +106,9 @@ def assertion(log: str) -> str:
 class Tester:
     """Tests commits one after the other, in one working tree and build folder."""
 
-    def __init__(self, options: Options, commits: Commits,
-                 boot: Callable[..., kunit.Verdict] = kunit.boot) -> None:
+    def __init__(self, options: Options, commits: Commits) -> None:
         self.options = options
         self.commits = commits
-        self.boot = boot
 
     def test(self, commit: str, passes: int = 1, fails: int = 1) -> Trial:
         """The outcome for a commit: the first that it has so many times."""
@@ -161,6 +159,10 @@ class Tester:
         kernel = dataclasses.replace(kernels.describe(self.commits.tree, self.options),
                                      more_variables=(DEBUG_FLAGS,))
         try:
+            kernel.kunitconfigs()
+        except Fail as fail:
+            raise Fail(Exit.NO_FEATURE, fail.what, fail.remedy) from None
+        try:
             kernels.build(kernel)
         except Fail as fail:
             errors = kernel.state / "errors.log"
@@ -177,7 +179,7 @@ class Tester:
         if usual.exists():
             patience = min(patience, round(10 + 4 * float(usual.read_text())))
         begin = time.monotonic()
-        verdict = self.boot(kernel, quiet=True, patience=patience)
+        verdict = kunit.boot(kernel, quiet=True, patience=patience)
         if verdict.code is Exit.OK:
             write(usual, f"{time.monotonic() - begin}".encode())
         kunit.keep(kernel, folder)
