@@ -210,8 +210,8 @@ class Commits:
                     "--untracked-files=no"])  # fails in a bare repository, which is clean
         count = len(done.stdout.splitlines())
         if count:
-            say(f"{self.kdir} has {count} files with uncommitted changes, which are left alone: "
-                "only commits are tested")
+            say(f"{self.kdir} has uncommitted changes (of {count} file{'s'[:count - 1]}), which "
+                "are left alone: only commits are tested")
 
     # Commits, and their files.
 

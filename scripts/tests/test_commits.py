@@ -125,6 +125,16 @@ class CommitsTest(fixture.Case):
                                ("HEAD~1..HEAD", (second, [third])), ("HEAD", (second, [third]))):
             self.assertEqual(self.commits.range(text), expected)
 
+    def test_a_detached_and_dirty_tree_is_fine_and_the_latter_is_said(self) -> None:
+        second = self.commit("second", {"mm/more.c": "2\n"})
+        fixture.git(self.kernel, "checkout", "-q", "--detach")
+        fixture.lay(self.kernel, {"mm/more.c": "dirty\n"})
+        with mock.patch("commits.say") as said:
+            self.commits.say_what_is_ignored()
+        self.assertIn("uncommitted changes (of 1 file)", said.call_args.args[0])
+        self.assertEqual(self.commits.range("HEAD"), (self.start, [second]))
+        self.assertEqual(self.files(second)["mm/more.c"], "2\n")
+
     def test_ranges_that_are_wrong_are_named(self) -> None:
         self.commit("second", {"mm/more.c": "2\n"})
         fixture.git(self.kernel, "checkout", "-q", "--orphan", "other")
