@@ -317,7 +317,7 @@ class Commits:
         """Bring our working tree to a tree; a file that stays the same is not touched."""
         index, unfinished = self.work / "tree.index", self.work / "checking-out"
         index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # of a git that was killed
-        clean = unfinished.exists()
+        clean = unfinished.exists() or not index.exists()
         if not self.tree.is_dir():
             need_space(self.tree.parent, 2)
             index.unlink(missing_ok=True)

@@ -77,6 +77,9 @@ class CommitsTest(fixture.Case):
         files = self.files(self.start)
         self.assertNotIn("mm/stray.c", files)
         self.assertEqual(files["mm/more.c"], "more\n")
+        fixture.lay(self.commits.tree, {"mm/stray.c": ""})
+        (self.commits.work / "tree.index").unlink()
+        self.assertNotIn("mm/stray.c", self.files(self.start))
 
     def test_what_a_commit_has_is_its_own(self) -> None:
         whole = self.commit("all of it", {"lib/Kconfig.debug": GLUE, "mm/tests/suite.c": "its\n"})
