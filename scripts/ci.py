@@ -50,10 +50,13 @@ class Row:
               f"{self.commit.subject}", flush=True)
         details = [] if self.trial.code is Exit.OK else self.trial.line().splitlines()[:12]
         details += [self.trial.where] if self.trial.where else []
-        details += [f"{case}: {before} -> {after}" for case, before, after
-                    in self.changed[:SHOWN]]
-        if len(self.changed) > SHOWN:
-            details.append(f"and {len(self.changed) - SHOWN} more changed cases")
+        if self.trial.got_to:  # all that come after it are absent, which is no news
+            details.append(self.trial.got_to)
+        else:
+            details += [f"{case}: {before} -> {after}" for case, before, after
+                        in self.changed[:SHOWN]]
+            if len(self.changed) > SHOWN:
+                details.append(f"and {len(self.changed) - SHOWN} more changed cases")
         for line in details:
             print(f"{'':25}{line}")
         if self.trial.code in trials.BAD or self.trial.code is Exit.BUILD:

@@ -200,7 +200,9 @@ def _report(folder: Path, found: Found, bisection: Bisection, spent: float) -> N
           f"  {found.commit.author}\n{found.trial.line()}")
     if found.trial.where:
         print(found.trial.where)
-    if found.trial.first_bad_case:
+    if found.trial.got_to:
+        print(found.trial.got_to)
+    elif found.trial.first_bad_case:
         print(f"first case: {found.trial.first_bad_case}")
     for line in said.splitlines():
         print(f"  {line.strip()}")

@@ -39,6 +39,8 @@ FILES = ("test.log", "results.json", "results.ktap", "trace.txt", "build-errors.
 ASSERTION = re.compile(r"^ *# \w+: (?:EXPECTATION|ASSERTION) FAILED at .*", re.MULTILINE)
 NEXT_RESULT = re.compile(r"^ *(?:not )?ok \d+ |^ *# \w+: (?:EXPECTATION|ASSERTION) FAILED",
                          re.MULTILINE)
+BEGUN = re.compile(r"^ *# Subtest: (\w+)", re.MULTILINE)
+ENDED = re.compile(r"^ *(?:not )?ok \d+ ([\w, -]+\w)", re.MULTILINE)
 TRACE_BEFORE, TRACE_LINES = 3, 70
 TRACE_END = "---[ end "
 # The line of a trace that has the instruction, by architecture.
@@ -80,6 +82,20 @@ class Trial:
         found = INSTRUCTION.search(trace.read_text()) if trace and trace.exists() else None
         return found.group() if found else ""
 
+    @property
+    def got_to(self) -> str:
+        """How far a boot got that did not come to its end."""
+        log = self.folder / "test.log" if self.folder else None
+        if self.code not in (Exit.CRASH, Exit.HANG) or not log or not log.exists():
+            return ""
+        text = log.read_text(errors="replace")
+        begun, ended = (list(mark.finditer(text))[-1:] for mark in (BEGUN, ENDED))
+        words = [f"in {mark.group(1)}" for mark in begun]
+        if ended and not (begun and ended[0].start() < begun[0].start()):
+            words = [word for word in words if word != f"in {ended[0].group(1)}"]
+            words.append(f"after {ended[0].group(1)}")
+        return ", ".join(words)
+
     def line(self) -> str:
         if self.code in kunit.WORDS:
             return kunit.Verdict(self.code, self.reason, self.counts).line()
@@ -91,7 +107,8 @@ def cases(results: Dict[str, Any], above: str = "") -> Iterator[Tuple[str, str]]
     for group in results.get("sub_groups", []):
         yield from cases(group, f"{above}{group['name']}.")
     for case in results.get("test_cases", []):
-        yield f"{above}{case['name']}", str(case["status"])
+        if case["name"]:  # one that the kernel did not survive has none
+            yield f"{above}{case['name']}", str(case["status"])
 
 
 def assertion(log: str) -> str:

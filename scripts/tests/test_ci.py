@@ -143,6 +143,19 @@ class TrialTest(fixture.Case):
                 "test_cases": [{"name": "zone", "status": "FAIL"}]}]}]}))
         self.assertEqual(found, {"suite.b.zone": "FAIL", "suite.a": "PASS"})
 
+    def test_a_case_that_the_kernel_did_not_survive_has_no_name(self) -> None:
+        self.assertEqual(list(trial.cases({"test_cases": [{"name": "", "status": "ERROR"}]})), [])
+
+    def test_how_far_a_boot_got(self) -> None:
+        begun = "    # Subtest: two\n"
+        for log, far in ((f"ok 1 one\n{begun}BUG: x\n", "in two"),
+                         (f"{begun}        ok 2 kernel zone\nBUG: x\n",
+                          "in two, after kernel zone"),
+                         (f"{begun}    not ok 2 two # time=1\n", "after two"), ("", "")):
+            fixture.lay(self.root, {"test.log": log})
+            self.assertEqual(trial.Trial(Exit.CRASH, "", folder=self.root).got_to, far)
+        self.assertEqual(trial.Trial(Exit.CASE_FAILED, "", folder=self.root).got_to, "")
+
     def test_the_first_expectation_that_failed(self) -> None:
         log = ("    # one: EXPECTATION FAILED at x.c:1\n    Expected a == b\n        a == 1\n"
                "    # one: EXPECTATION FAILED at x.c:2\n    Expected c\n    not ok 1 one\n")
