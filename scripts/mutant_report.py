@@ -20,7 +20,8 @@ from mutate import Change, words
 OUTCOMES = (SURVIVED, EQUIVALENT, *KILLED, STILLBORN)  # the worst first
 CELL = 5  # pixels of a mutant in the matrix
 ROW = 11  # ... and of a case
-NAMES = 420  # ... and of the names of cases
+NAMES = 480  # ... and of the names of cases
+STAGES = 3  # at which the names of functions are, as they would overlap
 
 STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1250px; color: #222 }
@@ -33,7 +34,8 @@ code, .source { font: 12px/1.5 ui-monospace, monospace }
   text-indent: -4em }
 .source summary { cursor: pointer } .source summary::-webkit-details-marker { display: none }
 .source i { font-style: normal; color: #999; display: inline-block; width: 4em; text-indent: 0 }
-.source b { font-weight: normal; text-indent: 0; float: right; letter-spacing: 1px }
+.source b { font-weight: normal; text-indent: 0; float: right }
+.source b span { border-left: 1px solid #fff }
 .source ul { margin: .2em 0 .6em 5em; padding-left: 1em; white-space: normal }
 del { background: #ffdcdc; text-decoration: none } ins { background: #d8f5d8; text-decoration: none }
 .survived { background: #ffb3b3 } .equivalent { background: #fff0b0 }
@@ -78,7 +80,7 @@ def table(title: str, pairs: Iterable[Tuple[str, str]]) -> str:
 
 
 def _told(result: Result) -> str:
-    """A mutant in a few words."""
+    """A mutant in a few words, beside its line."""
     by = f" by <code>{escape(result.first)}</code>" if result.first else ""
     more = f", {len(result.failed)} cases fail" if len(result.failed) > 1 else ""
     reason = f" <small>{escape(result.reason[:300])}</small>" if result.reason else ""
@@ -117,23 +119,24 @@ def source(change: Change, results: Sequence[Result], bodies: Sequence[Tuple[int
 
 def matrix(results: Sequence[Result], cases: Sequence[str]) -> str:
     """Which cases notice which mutants; dark: the first one that did."""
-    top = ROW * 2
+    top = ROW * (STAGES + 1)
     width, height = NAMES + CELL * len(results), top + ROW * (len(cases) + 1)
     rows = {case: top + ROW * number for number, case in enumerate(cases)}
     caught = Counter(case for result in results for case in {*result.failed, result.first})
-    parts = [f'<text x="0" y="{y + ROW - 2}">{escape(case)} '
-             f"({caught[case]})</text>" for case, y in rows.items()]
+    parts = [f'<text x="0" y="{y + ROW - 2}">{caught[case]}</text>'
+             f'<text x="24" y="{y + ROW - 2}">{escape(case)}</text>' for case, y in rows.items()]
     parts += [f'<rect class="back" x="{NAMES}" y="{y}" width="{CELL * len(results)}" '
               f'height="{ROW - 1}"/>' for y in rows.values()]
-    function = ""
+    function, stage = "", 0
     for number, result in enumerate(results):
         x = NAMES + CELL * number
         if result.mutant.where != function:
-            function = result.mutant.where
-            parts.append(f'<text x="{x}" y="{ROW - 2}">{escape(function)}</text>'
-                         f'<path d="M{x} 0V{height}" stroke="#aaa" stroke-width=".5"/>')
+            function, stage = result.mutant.where, (stage + 1) % STAGES
+            parts.append(f'<text x="{x + 2}" y="{ROW * (stage + 1) - 2}">{escape(function)}</text>'
+                         f'<path d="M{x} {ROW * stage}V{height}" stroke="#aaa" '
+                         'stroke-width=".5"/>')
         title = f"<title>{_title(result)}</title>"
-        parts.append(f'<rect class="{css(result.outcome)}" x="{x}" y="{ROW}" '
+        parts.append(f'<rect class="{css(result.outcome)}" x="{x}" y="{ROW * STAGES}" '
                      f'width="{CELL - 1}" height="{ROW - 2}">{title}</rect>')
         for case in {*result.failed, result.first} & rows.keys():
             name = "first" if case == result.first else css(result.outcome)
@@ -150,8 +153,10 @@ def page(facts: Mapping[str, Any], results: Sequence[Result], changes: Mapping[s
     parts.append("<p>" + "<br>".join(escape(line) for line in facts["summary"]) + "</p>")
     parts.append('<p class="key">' + "".join(
         f'<span class="{css(outcome)}">{escape(outcome)}</span>' for outcome in OUTCOMES) + "</p>")
-    bad = [result for result in results if result.outcome == SURVIVED]
-    parts.append(f"<h2>Survivors</h2><ul>{''.join(map(_told, bad)) or '<li>none</li>'}</ul>")
+    bad = [f"<li>{escape(result.mutant.path)}:{result.mutant.line}, "
+           f"{escape(result.mutant.function)}<ul>{_told(result)}</ul></li>"
+           for result in results if result.outcome == SURVIVED]
+    parts.append(f"<h2>Survivors</h2><ul>{''.join(bad) or '<li>none</li>'}</ul>")
     parts.append("<h2>By function</h2>" + table("function", (
         (result.mutant.where, result.outcome) for result in results)))
     parts.append("<h2>By kind of operator</h2>" + table("operators", (
