@@ -48,7 +48,7 @@ static void end_hotplug(void *arg)
  */
 static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 {
-	const u64 size = VMT_MB - VMT_SB;
+	const u64 size = online ? VMT_MB : VMT_MB - VMT_SB;
 	struct vmt_observer *veto, *after;
 	struct hotplug_work *work;
 	unsigned int nr;
