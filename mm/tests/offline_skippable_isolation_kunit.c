@@ -622,6 +622,10 @@ static struct kunit_suite offline_skippable_test_isolated_suite = {
 	.test_cases = offline_skippable_test_isolated_cases,
 };
 
-kunit_test_suites(&offline_skippable_flag_suite,
-		  &offline_skippable_isolation_suite,
-		  &offline_skippable_test_isolated_suite);
+/*
+ * Each case ends by offlining memory, and that begins with isolation. If that is
+ * broken, all fail: so let those be first that tell.
+ */
+kunit_test_suites(&offline_skippable_isolation_suite,
+		  &offline_skippable_test_isolated_suite,
+		  &offline_skippable_flag_suite);
