@@ -187,8 +187,9 @@ def command(kernel: kernels.Kernel, image: Path, number: int, hypervisors: Seque
     return ["timeout", "--signal=KILL", f"{limit:.1f}",
             f"qemu-system-{kernel.qemu['qemu_arch']}", "-nodefaults", "-m", "1024",
             "-kernel", str(image), "-append",
-            f"mutant={number} panic=-1 oops=panic kunit.enable=1 kunit_shutdown=reboot "
-            f"{kernel.qemu['kernel_command_line']}", "-no-reboot", "-nographic",
+            f"mutant={number} {' '.join(kunit.KERNEL_ARGUMENTS)} kunit.enable=1 "
+            f"kunit_shutdown=reboot {kernel.qemu['kernel_command_line']}",
+            "-no-reboot", "-nographic",
             *(word for name in hypervisors for word in ("-accel", name)),
             "-serial", str(kernel.qemu["serial"]), *kernel.qemu["extra_qemu_params"]]
 
@@ -226,7 +227,6 @@ class Guests:
 
     def boot(self, image: Path, number: int) -> Run:
         run = self._boot(image, number)
-        # On a busy machine, a guest may find at times that its timer does not work.
         # Mutants are never to blame for what happens before the cases.
         return run if run.started or self.stopped else self._boot(image, number)
 
