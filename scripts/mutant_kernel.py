@@ -157,7 +157,7 @@ class Workshop:
             built = str(Path(path).with_suffix(".o"))
             write(self.folder / "mutated" / digest(built.encode())[:16], built.encode())
             source = place / path if path in sources else self.kernel.tree / path
-            self._run(["sh", "-c", self._command(path, source, place)])
+            self._run(["sh", "-ec", self._command(path, source, place)])
         self._run(kernels.make_command(self.kernel, self.kernel.image.name))
 
     def _run(self, words: Sequence[str]) -> None:

@@ -12,7 +12,8 @@ import fixture  # first: it sets the path
 
 import mutant_report
 import mutate
-from mutant_kernel import Run
+from kernel import Kernel
+from mutant_kernel import DoesNotBuild, Run, Workshop
 from mutant_result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints, equivalents, guilt,
                            judged, named, summary)
 from mutants import matching, sample
@@ -167,6 +168,18 @@ class OperatorsTest(unittest.TestCase):
         done = subprocess.run(["gcc", "-xc", "-fsyntax-only", "-"], input=around + text, text=True,
                               stderr=subprocess.PIPE, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+
+class WorkshopTest(fixture.Case):
+    def test_a_source_that_does_not_compile_is_told_from_one_that_survives(self) -> None:
+        out = self.root / "out"
+        # As kbuild notes it down: objtool has the last word.
+        fixture.lay(out, {"image": "", "mm/.code.o.cmd": "savedcmd_mm/code.o := gcc -nostdinc "
+                          f"-c -o mm/code.o {self.kernel}/mm/code.c ; true mm/code.o\n"})
+        kernel = Kernel(self.kernel, out, self.options(), {"kernel_path": "image"})
+        with self.assertRaises(DoesNotBuild) as caught:
+            Workshop(kernel, self.root / "made", []).image({"mm/code.c": "int f("})
+        self.assertIn("error", str(caught.exception))
 
 
 class RunTest(unittest.TestCase):
