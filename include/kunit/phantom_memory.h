@@ -77,6 +77,8 @@ void phantom_memory_put(void);
 
 void phantom_online(struct phantom_memory *ph, enum mmop online_type);
 int phantom_offline(struct phantom_memory *ph);
+int phantom_device_online(u64 start, enum mmop online_type);
+int phantom_device_offline(u64 start);
 void phantom_block_online(struct phantom_memory *ph, enum mmop online_type);
 int phantom_block_offline(struct phantom_memory *ph);
 int phantom_block_offline_and_remove(struct phantom_memory *ph);

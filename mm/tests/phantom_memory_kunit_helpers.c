@@ -480,6 +480,54 @@ void phantom_online(struct phantom_memory *ph, enum mmop online_type)
 }
 
 /**
+ * phantom_device_online() - online a memory block, as user space does
+ * @start: physical start address of the memory block, in bytes
+ * @online_type: how to online it
+ *
+ * Unlike phantom_block_online(), it leaves the pages to whoever added the memory.
+ *
+ * Context: May sleep.
+ * Return: what device_online() returns, or -ENODEV.
+ */
+int phantom_device_online(u64 start, enum mmop online_type)
+{
+	struct memory_block *mem;
+	int ret = -ENODEV;
+
+	lock_device_hotplug();
+	mem = memory_block_get(phys_to_block_id(start));
+	if (mem) {
+		mem->online_type = online_type;
+		ret = device_online(&mem->dev);
+		memory_block_put(mem);
+	}
+	unlock_device_hotplug();
+	return ret;
+}
+
+/**
+ * phantom_device_offline() - try to offline a memory block, as user space does
+ * @start: physical start address of the memory block, in bytes
+ *
+ * Context: May sleep.
+ * Return: what device_offline() returns, or -ENODEV.
+ */
+int phantom_device_offline(u64 start)
+{
+	struct memory_block *mem;
+	int ret = -ENODEV;
+
+	lock_device_hotplug();
+	mem = memory_block_get(phys_to_block_id(start));
+	if (mem) {
+		ret = device_offline(&mem->dev);
+		memory_block_put(mem);
+	}
+	unlock_device_hotplug();
+	return ret;
+}
+
+/**
  * phantom_block_online() - online a whole memory block of phantom memory
  * @ph: the phantom memory; nothing of it must be online
  * @online_type: MMOP_ONLINE_MOVABLE or MMOP_ONLINE_KERNEL

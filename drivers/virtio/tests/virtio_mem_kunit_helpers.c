@@ -352,18 +352,7 @@ static struct memory_block *get_block(struct vmt *vmt, unsigned int i)
  */
 int vmt_online(struct vmt *vmt, unsigned int i, enum mmop online_type)
 {
-	struct memory_block *mem;
-	int ret = -ENODEV;
-
-	lock_device_hotplug();
-	mem = get_block(vmt, i);
-	if (mem) {
-		mem->online_type = online_type;
-		ret = device_online(&mem->dev);
-		memory_block_put(mem);
-	}
-	unlock_device_hotplug();
-	return ret;
+	return phantom_device_online(vmt->ph.start + i * VMT_MB, online_type);
 }
 
 /**
@@ -376,17 +365,7 @@ int vmt_online(struct vmt *vmt, unsigned int i, enum mmop online_type)
  */
 int vmt_offline(struct vmt *vmt, unsigned int i)
 {
-	struct memory_block *mem;
-	int ret = -ENODEV;
-
-	lock_device_hotplug();
-	mem = get_block(vmt, i);
-	if (mem) {
-		ret = device_offline(&mem->dev);
-		memory_block_put(mem);
-	}
-	unlock_device_hotplug();
-	return ret;
+	return phantom_device_offline(vmt->ph.start + i * VMT_MB);
 }
 
 /**

@@ -154,33 +154,12 @@ static struct memory_block *get_block(struct qemu_mem *qm, unsigned int i)
 
 static int online(struct qemu_mem *qm, unsigned int i, enum mmop online_type)
 {
-	struct memory_block *mem;
-	int ret = -ENODEV;
-
-	lock_device_hotplug();
-	mem = get_block(qm, i);
-	if (mem) {
-		mem->online_type = online_type;
-		ret = device_online(&mem->dev);
-		memory_block_put(mem);
-	}
-	unlock_device_hotplug();
-	return ret;
+	return phantom_device_online(qm->ph.start + i * MB, online_type);
 }
 
 static int offline(struct qemu_mem *qm, unsigned int i)
 {
-	struct memory_block *mem;
-	int ret = -ENODEV;
-
-	lock_device_hotplug();
-	mem = get_block(qm, i);
-	if (mem) {
-		ret = device_offline(&mem->dev);
-		memory_block_put(mem);
-	}
-	unlock_device_hotplug();
-	return ret;
+	return phantom_device_offline(qm->ph.start + i * MB);
 }
 
 /*

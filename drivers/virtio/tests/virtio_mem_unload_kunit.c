@@ -97,19 +97,13 @@ static void memory_of_others_is_onlined_whole(struct kunit *test)
 {
 	struct phantom_memory ph = { .test = test };
 	struct phantom_memory *dimm;
-	struct memory_block *mem;
 
 	vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
 	dimm = phantom_memory_add(test, VMT_MB);
-	mem = memory_block_get(phys_to_block_id(dimm->start));
-	KUNIT_ASSERT_NOT_NULL(test, mem);
-	lock_device_hotplug();
-	mem->online_type = MMOP_ONLINE_MOVABLE;
-	KUNIT_EXPECT_EQ(test, 0, device_online(&mem->dev));
+	KUNIT_EXPECT_EQ(test, 0, phantom_device_online(dimm->start,
+						       MMOP_ONLINE_MOVABLE));
 	phantom_expect(&ph, PHYS_PFN(dimm->start), PHYS_PFN(VMT_MB), PHANTOM_FREE);
-	KUNIT_EXPECT_EQ(test, 0, device_offline(&mem->dev));
-	unlock_device_hotplug();
-	memory_block_put(mem);
+	KUNIT_EXPECT_EQ(test, 0, phantom_device_offline(dimm->start));
 }
 
 static struct kunit_case virtio_mem_online_cases[] = {
