@@ -629,31 +629,6 @@ static unsigned int play(struct player *p, unsigned int nr, const char **differe
 	return 0;
 }
 
-static void restore_console(void *level)
-{
-	/* Let what the driver said be dropped, instead of printing it now. */
-	pr_flush(100, true);
-	console_loglevel = (long)level;
-}
-
-/*
- * The driver logs whenever the device changes, and most of the time would be spent
- * on printing that to the console. It is still in the log, and warnings and failures
- * are on the console as well. What counts is the level at the time of printing, so
- * let the results of other test cases get out before.
- */
-static void quieten_console(struct kunit *test)
-{
-	const long level = console_loglevel;
-
-	if (!pr_flush(100, true))
-		return;
-	console_loglevel = min(level, LOGLEVEL_INFO);
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_console,
-						  (void *)level));
-}
-
 static void driver_follows_the_model(struct kunit *test)
 {
 	const char *difference, *unused;
@@ -667,7 +642,6 @@ static void driver_follows_the_model(struct kunit *test)
 			 max(VMT_SB, VMT_MB / MODEL_MAX_SB));
 	p->veto = vmt_observe(p->vmt, -1);
 
-	quieten_console(test);
 	step = play(p, length, &difference);
 	if (!step)
 		return;
