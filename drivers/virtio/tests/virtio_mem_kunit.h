@@ -66,7 +66,7 @@ struct vmt_observer {
 struct vmt_observer *vmt_observe(struct vmt *vmt, int priority);
 
 /* The size of device blocks that are sub-blocks: these are at least a pageblock. */
-#define VMT_SB		((u64)MAX_ORDER_NR_PAGES * PAGE_SIZE)
+#define VMT_SB		((u64)pageblock_nr_pages * PAGE_SIZE)
 /* The size of a memory block. */
 #define VMT_MB		((u64)memory_block_size_bytes())
 
