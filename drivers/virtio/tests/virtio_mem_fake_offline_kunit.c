@@ -22,7 +22,7 @@ static void shrinking_makes_free_subblocks_skippable(struct kunit *test)
 
 static void growing_frees_skippable_subblocks(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 
 	vmt_resize(vmt, VMT_MB - 2 * VMT_SB);
 	vmt_resize(vmt, VMT_MB);
@@ -32,7 +32,7 @@ static void growing_frees_skippable_subblocks(struct kunit *test)
 
 static void growing_frees_subblocks_that_never_were_free(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 	vmt_expect_pages(vmt, VMT_MB / 2, VMT_MB / 2, PHANTOM_SKIPPABLE);

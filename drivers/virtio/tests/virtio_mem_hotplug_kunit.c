@@ -30,7 +30,7 @@ static void hotplug(struct work_struct *work)
 						    work);
 
 	hotplug->ret = hotplug->online ?
-		       vmt_online(hotplug->vmt, 0, MMOP_ONLINE_MOVABLE) :
+		       vmt_online(hotplug->vmt, 0, vmt_any_zone()) :
 		       vmt_offline(hotplug->vmt, 0);
 }
 
@@ -54,7 +54,7 @@ static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 	unsigned int nr;
 	struct vmt *vmt;
 
-	vmt = vmt_probe(test, online ? MMOP_OFFLINE : MMOP_ONLINE_MOVABLE, 1,
+	vmt = vmt_probe(test, online ? MMOP_OFFLINE : vmt_any_zone(), 1,
 			online ? VMT_SB : VMT_MB);
 	veto = vmt_observe(vmt, 1);
 	after = vmt_observe(vmt, -1);
@@ -74,7 +74,7 @@ static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 	veto->veto = -EPERM;
 	veto->veto_online = -EPERM;
 	KUNIT_EXPECT_EQ(test, -EPERM, online ?
-			vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE) :
+			vmt_online(vmt, 0, vmt_any_zone()) :
 			vmt_offline(vmt, 0));
 	veto->veto = 0;
 	veto->veto_online = 0;
@@ -109,7 +109,7 @@ static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
 	struct vmt *vmt;
 
 	vmt_set_param(test, "virtio_mem.unplug_online", "N");
-	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 	vmt_resize(vmt, VMT_MB / 2);
 	vmt_expect_plugged(vmt, VMT_MB);
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
@@ -120,7 +120,7 @@ static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
 /* It tries again some time, whether memory is online or offline. */
 static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 
 	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
 		.nth = 1, .answer = VIRTIO_MEM_RESP_BUSY,
@@ -137,7 +137,7 @@ static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
 /* The device refuses right after memory went online that it let the driver add. */
 static void driver_is_not_hurried_by_what_it_onlines_itself(struct kunit *test)
 {
-	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 2, VMT_SB);
+	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_SB);
 
 	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
 		.nth = 2, .answer = VIRTIO_MEM_RESP_BUSY,

@@ -84,6 +84,7 @@ void vmt_settle(struct vmt *vmt);
 void vmt_resize(struct vmt *vmt, u64 size);
 void vmt_retry(struct vmt *vmt);
 
+enum mmop vmt_any_zone(void);
 void vmt_require_zone(struct kunit *test, enum mmop online_type);
 void vmt_default_online_type(struct kunit *test, enum mmop online_type);
 int vmt_online(struct vmt *vmt, unsigned int i, enum mmop online_type);

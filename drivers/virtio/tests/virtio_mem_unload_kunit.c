@@ -59,15 +59,13 @@ static void memory_goes_online_in_a_zone(struct kunit *test)
 
 static void memory_stays_offline_until_somebody_onlines_it(struct kunit *test)
 {
-	struct vmt *vmt;
+	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, VMT_MB / 2);
 
-	vmt_require_zone(test, vmt_online_type(test));
-	vmt = vmt_probe(test, MMOP_OFFLINE, 1, VMT_MB / 2);
 	KUNIT_EXPECT_TRUE(test, vmt_is_present(vmt, 0));
 	KUNIT_EXPECT_FALSE(test, vmt_is_online(vmt, 0));
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 
-	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, vmt_online_type(test)));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, vmt_any_zone()));
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 	vmt_expect_pages(vmt, 0, VMT_MB / 2, PHANTOM_FREE);
 	vmt_expect_pages(vmt, VMT_MB / 2, VMT_MB / 2, PHANTOM_SKIPPABLE);
@@ -78,6 +76,7 @@ static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
 {
 	const u64 limit = max_t(u64, SZ_1G, 2 * VMT_MB);
 	const u64 size = limit + VMT_MB;
+	const enum mmop online_type = vmt_any_zone();
 	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, size / VMT_MB, size);
 	int i;
 
@@ -87,7 +86,7 @@ static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
 	for (i = 0; i < limit / 2 / VMT_MB; i++) {
 		vmt_settle(vmt);
 		vmt_expect_plugged(vmt, limit);
-		KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, i, MMOP_ONLINE_MOVABLE));
+		KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, i, online_type));
 	}
 	vmt_settle(vmt);
 	vmt_expect_plugged(vmt, size);
@@ -108,8 +107,7 @@ static void memory_of_others_is_onlined_whole(struct kunit *test)
 
 static struct kunit_case virtio_mem_online_cases[] = {
 	KUNIT_CASE_PARAM(memory_goes_online_in_a_zone, policy_gen_params),
-	KUNIT_CASE_PARAM(memory_stays_offline_until_somebody_onlines_it,
-			 zone_gen_params),
+	KUNIT_CASE(memory_stays_offline_until_somebody_onlines_it),
 	KUNIT_CASE(driver_waits_for_offline_memory_to_go_online),
 	KUNIT_CASE(memory_of_others_is_onlined_whole),
 	{}
@@ -156,7 +154,7 @@ static void partially_plugged_block_stays_online_for_good(struct kunit *test)
 /* The unplugged sub-blocks were plugged and free before. */
 static void shrunk_block_stays_online_for_good(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 
 	vmt_resize(vmt, VMT_MB - VMT_SB);
 	vmt_unbind(vmt);
@@ -166,7 +164,7 @@ static void shrunk_block_stays_online_for_good(struct kunit *test)
 
 static void block_without_its_first_subblock_stays_online_for_good(struct kunit *test)
 {
-	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB / 2);
 	struct page *page;
 
 	vmt_bind(vmt, VMT_MB);
@@ -182,7 +180,7 @@ static void block_without_its_first_subblock_stays_online_for_good(struct kunit 
 /* The bit means something else for them. */
 static void unloading_leaves_plugged_pages_alone(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 	struct page *page = vmt_use_page(vmt, VMT_MB / 2 - 1);
 
 	__set_bit(PG_owner_2, &page->flags.f);
@@ -193,20 +191,20 @@ static void unloading_leaves_plugged_pages_alone(struct kunit *test)
 
 static void fully_plugged_block_goes_offline(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 2,
-				    VMT_MB + VMT_MB / 2);
+	const enum mmop online_type = vmt_any_zone();
+	struct vmt *vmt = vmt_probe(test, online_type, 2, VMT_MB + VMT_MB / 2);
 
 	vmt_unbind(vmt);
 	KUNIT_EXPECT_EQ(test, 0, vmt_offline(vmt, 0));
 	KUNIT_EXPECT_EQ(test, -EBUSY, vmt_offline(vmt, 1));
 	vmt_expect_plugged(vmt, VMT_MB + VMT_MB / 2);
-	KUNIT_EXPECT_EQ(test, 0, vmt_online(vmt, 0, vmt_online_type(test)));
+	KUNIT_EXPECT_EQ(test, 0, vmt_online(vmt, 0, online_type));
 	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
 }
 
 static void offline_partially_plugged_block_is_removed(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 2,
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2,
 				    VMT_MB + VMT_MB / 2);
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
@@ -219,7 +217,7 @@ static void offline_partially_plugged_block_is_removed(struct kunit *test)
 
 static void big_block_goes_offline_without_the_driver(struct kunit *test)
 {
-	struct vmt *vmt = vmt_new(test, vmt_online_type(test), 1, VMT_MB);
+	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
 
 	vmt_bind(vmt, VMT_MB);
 	vmt_unbind(vmt);
@@ -244,7 +242,7 @@ static unsigned int nr_memory_groups(void)
 static void nothing_is_left_if_no_memory_is_left(struct kunit *test)
 {
 	const unsigned int nr_groups = nr_memory_groups();
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
 	KUNIT_EXPECT_EQ(test, nr_groups + 1, nr_memory_groups());
@@ -265,7 +263,7 @@ static void restore_others_callback(void *unused)
 static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit *test)
 {
 	const unsigned int nr_groups = nr_memory_groups();
-	struct vmt *vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB);
+	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_SB);
 
 	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(others_online_page));
 	KUNIT_ASSERT_EQ(test, 0,
@@ -284,7 +282,7 @@ static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit 
 
 static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 
 	vmt_unbind(vmt);
 	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
@@ -332,7 +330,7 @@ static void driver_frees_its_own_memory(struct kunit *test)
 
 static void driver_starts_over_if_no_memory_is_left(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 1, VMT_MB / 2);
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
 	vmt_unbind(vmt);
@@ -345,14 +343,12 @@ static void driver_starts_over_if_no_memory_is_left(struct kunit *test)
 static struct kunit_case virtio_mem_unload_cases[] = {
 	KUNIT_CASE_PARAM(partially_plugged_block_stays_online_for_good,
 			 zone_gen_params),
-	KUNIT_CASE_PARAM(shrunk_block_stays_online_for_good, zone_gen_params),
+	KUNIT_CASE(shrunk_block_stays_online_for_good),
 	KUNIT_CASE(block_without_its_first_subblock_stays_online_for_good),
 	KUNIT_CASE(unloading_leaves_plugged_pages_alone),
-	KUNIT_CASE_PARAM(fully_plugged_block_goes_offline, zone_gen_params),
-	KUNIT_CASE_PARAM(offline_partially_plugged_block_is_removed,
-			 zone_gen_params),
-	KUNIT_CASE_PARAM(big_block_goes_offline_without_the_driver,
-			 zone_gen_params),
+	KUNIT_CASE(fully_plugged_block_goes_offline),
+	KUNIT_CASE(offline_partially_plugged_block_is_removed),
+	KUNIT_CASE(big_block_goes_offline_without_the_driver),
 	KUNIT_CASE(nothing_is_left_if_no_memory_is_left),
 	KUNIT_CASE(nothing_is_left_if_the_driver_cannot_have_its_callback),
 	KUNIT_CASE_PARAM(driver_frees_its_own_memory, mode_gen_params),
