@@ -647,20 +647,27 @@ static void heal(void *arg)
 
 	for (i = 0; i < folio_nr_pages(folio); i++)
 		ClearPageHWPoison(folio_page(folio, i));
-	if (folio_test_large(folio))
+	if (folio_test_large(folio) && !folio_test_hugetlb(folio))
 		folio_clear_has_hwpoisoned(folio);
 	folio_put(folio);
 }
 
-/* Poison the last page of a folio, which nobody is to free in the meantime. */
+/*
+ * Poison the last page of a folio, which nobody is to free in the meantime. The
+ * first page of a hugetlb folio stands for all, see folio_set_hugetlb_hwpoison().
+ */
 static void poison(struct kunit *test, struct folio *folio)
 {
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
 
-	SetPageHWPoison(folio_page(folio, folio_nr_pages(folio) - 1));
-	if (folio_test_large(folio))
-		folio_set_has_hwpoisoned(folio);
+	if (folio_test_hugetlb(folio)) {
+		SetPageHWPoison(&folio->page);
+	} else {
+		SetPageHWPoison(folio_page(folio, folio_nr_pages(folio) - 1));
+		if (folio_test_large(folio))
+			folio_set_has_hwpoisoned(folio);
+	}
 	folio_get(folio);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, heal, folio));
 }
