@@ -7,13 +7,14 @@ how far it is, and not at all when nothing in the tree has changed.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -25,11 +26,12 @@ from verdict import Exit, Fail, no_space
 
 # The suites' own fragments, as far as the tree has them.
 SUITES = ("mm/tests/.kunitconfig", "drivers/virtio/tests/.kunitconfig")
-FRAGMENTS = {"trimmed": ("tools/testing/kunit/configs/offline_skippable_trimmed.config",),
+CONFIGS = "tools/testing/kunit/configs/offline_skippable_{}.config"
+FRAGMENTS = {"trimmed": (CONFIGS.format("trimmed"),), "debug": (CONFIGS.format("trimmed"),),
              "plain": ()}
 # What make prints as it goes: "  CC      mm/page_isolation.o"
 STEP = re.compile(r"^  [A-Z][A-Z0-9_]*( \[M\])? +\S")
-STEPS_GUESS = {"trimmed": 1200, "plain": 2600}
+STEPS_GUESS = {"trimmed": 1200, "debug": 1300, "plain": 2600}
 FIRST_ERRORS = 20
 # What a compiler says when the machine, not the source, is the reason.
 NO_MEMORY = re.compile(r"Killed signal terminated program|virtual memory exhausted"
@@ -87,8 +89,21 @@ class Kernel:
         return found
 
 
+def _more(options: Options) -> Tuple[Options, Tuple[str, ...]]:
+    """What `kunit.py exec` would ignore, as it is for configuring."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--kconfig_add", action="append", default=[])
+    try:
+        known, rest = parser.parse_known_args(options.kunit_args)
+    except argparse.ArgumentError as error:
+        raise Fail(Exit.BAD_INPUT, f"KUNIT_ARGS: {error}",
+                   "give it as in --kconfig_add=CONFIG_SMP=y") from None
+    return replace(options, kunit_args=rest), tuple(known.kconfig_add)
+
+
 def describe(tree: Path, options: Options) -> Kernel:
     """Work out where and how to build; nothing is made yet."""
+    options, more = _more(options)
     configs = tree / "tools/testing/kunit/qemu_configs"
     known = sorted(path.stem for path in configs.glob("*.py"))
     if options.arch not in known:
@@ -102,7 +117,12 @@ def describe(tree: Path, options: Options) -> Kernel:
     name = f"{tree.name}-{options.config}-{options.arch}{'-llvm' if options.llvm else ''}"
     if tree.parent != BUILD / "tree":  # KDIR itself; there may be others of that name
         name = f"{digest(str(tree).encode())[:8]}-{name}"
-    return Kernel(tree, options.out or BUILD / "out" / name, options, json.loads(done.stdout))
+    if more:
+        name += f"-{digest(*(option.encode() for option in more))[:8]}"
+    if options.config == "debug":
+        more = (*fragment(tree, CONFIGS.format("debug")), *more)
+    return Kernel(tree, options.out or BUILD / "out" / name, options, json.loads(done.stdout),
+                  more)
 
 
 def fragment(tree: Path, path: str) -> Tuple[str, ...]:

@@ -19,8 +19,8 @@ VARIABLES = (
     ("ARCH", "x86_64", "as kunit.py's --arch"),
     ("CROSS_COMPILE", "", "prefix of the compiler's name"),
     ("LLVM", "", "1 (or -18, or a folder/) to build with clang"),
-    ("CONFIG", "trimmed", "`trimmed` for speed, or `plain` for kunit.py's ordinary kernel"),
-    ("KUNIT_ARGS", "", "more arguments for `kunit.py exec`, such as a filter"),
+    ("CONFIG", "trimmed", "`trimmed` for speed, `debug` with KASAN and so on, or `plain`"),
+    ("KUNIT_ARGS", "", "more arguments for kunit.py, such as a filter"),
     ("O", "", "build folder, in place of one below build/out/"),
     ("COLD", "", "1 makes `bench` time a cold build as well"),
     ("MUTANTS", "*", "which of them `mutants` tries: `*` in it stands for anything"),
@@ -32,7 +32,7 @@ VARIABLES = (
     ("BAD", "", "for `bisect`, a commit on which it is not"),
     ("REPEAT", "1", "how many times a commit has to pass to be good for `bisect-step`"),
 )
-CONFIGS = ("trimmed", "plain")
+CONFIGS = ("trimmed", "debug", "plain")
 
 
 @dataclass(frozen=True)

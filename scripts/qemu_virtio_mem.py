@@ -168,7 +168,7 @@ def describe(tree: Path, options: Options) -> kernels.Kernel:
     plain = kernels.describe(tree, options)
     require_device(f"qemu-system-{plain.qemu['qemu_arch']}")
     out = options.out or plain.out.with_name(f"{plain.out.name}-qemu-virtio-mem")
-    return dataclasses.replace(plain, out=out, more=more)
+    return dataclasses.replace(plain, out=out, more=(*plain.more, *more))
 
 
 def require_device(binary: str) -> None:

@@ -38,6 +38,19 @@ class KernelTest(fixture.Case):
         made = kernel.describe(self.kernel, self.options(O="o"))
         self.assertEqual((made.qemu, made.out), ({"a": "b"}, Path.cwd() / "o"))
         self.assertFalse((self.kernel / top / "__pycache__").exists())
+
+        more = kernel.describe(self.kernel, self.options(
+            KUNIT_ARGS="--kconfig_add CONFIG_A=y --timeout=9 --kconfig_add=CONFIG_B=n a*"))
+        self.assertEqual(more.more, ("CONFIG_A=y", "CONFIG_B=n"))
+        self.assertEqual(more.options.kunit_args, ["--timeout=9", "a*"])
+        self.assertNotEqual(more.out, kernel.describe(self.kernel, self.options()).out)
+        with self.assertRaises(Fail):
+            kernel.describe(self.kernel, self.options(KUNIT_ARGS="--kconfig_add"))
+
+        fixture.lay(self.kernel, {kernel.CONFIGS.format("debug"): "# why\nCONFIG_KASAN=y\n"})
+        debug = kernel.describe(self.kernel, self.options(
+            CONFIG="debug", KUNIT_ARGS="--kconfig_add=CONFIG_A=y"))
+        self.assertEqual(debug.more, ("CONFIG_KASAN=y", "CONFIG_A=y"))
         with self.assertRaises(Fail) as caught:
             kernel.describe(self.kernel, self.options(ARCH="vax"))
         self.assertIn("x86_64", caught.exception.remedy)
