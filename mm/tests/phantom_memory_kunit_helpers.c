@@ -5,6 +5,7 @@
 #include <kunit/phantom_memory.h>
 #include <kunit/test-bug.h>
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/ioport.h>
 #include <linux/irq_work.h>
@@ -59,12 +60,19 @@ static void phantom_wake_printing_threads(struct work_struct *unused)
  * Let all messages so far be printed or dropped, and return whether they were.
  *
  * Printing threads are woken by the next tick, see nbcon_kthreads_wake(), and
- * pr_flush() sleeps for two. Sleep only until a worker has woken them, after which
- * the thread that is in a hurry comes first. On a single CPU, that is all.
+ * pr_flush() sleeps for two. Sleep only until a worker has woken them: after that,
+ * the thread that is in a hurry comes first. On another CPU, it takes a moment.
  */
 static bool phantom_flush_console(void)
 {
+	int i;
+
 	schedule_on_each_cpu(phantom_wake_printing_threads);
+	for (i = 0; i < 400; i++) {
+		if (pr_flush(0, true))
+			return true;
+		udelay(5);
+	}
 	return pr_flush(100, true);
 }
 
