@@ -292,13 +292,12 @@ static void plugs_no_more_than_is_usable(struct kunit *test)
 
 static void small_device_blocks_are_plugged_by_the_subblock(struct kunit *test)
 {
-	const u64 size = (u64)pageblock_nr_pages * PAGE_SIZE;
-	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, size / 4);
+	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_SB / 4);
 
-	vmt_bind(vmt, size + size / 2);
-	vmt_expect_plugged(vmt, size);
-	vmt_resize(vmt, 3 * size - size / 4);
-	vmt_expect_plugged(vmt, 2 * size);
+	vmt_bind(vmt, VMT_SB + VMT_SB / 2);
+	vmt_expect_plugged(vmt, VMT_SB);
+	vmt_resize(vmt, 3 * VMT_SB - VMT_SB / 4);
+	vmt_expect_plugged(vmt, 2 * VMT_SB);
 }
 
 static void large_device_blocks_are_subblocks(struct kunit *test)
