@@ -55,13 +55,13 @@ def imported(kernel: str, repo: Path = REPO) -> Path:
         need_space(home.parent, 2)
         aside = fresh(home.with_name(f".{home.name}.new"))
         with Progress(f"putting the source of linux {kernel} into git"):
-            _ours(aside, "init", "-q", "--bare")
+            our_git(aside, "init", "-q", "--bare")
             # Every file is a "big" one: straight into a pack, quickly.
-            _ours(aside, "-c", "core.bigFileThreshold=1", "-c", "core.compression=1",
-                  f"--work-tree={source}", "add", "-A", "-f", "--", ".", NOT_SOURCE)
-        commit = _ours(aside, "commit-tree", _ours(aside, "write-tree").strip(),
-                       "-m", f"linux {series.version_of(source)[1]}").strip()
-        _ours(aside, "update-ref", "HEAD", commit)
+            our_git(aside, "-c", "core.bigFileThreshold=1", "-c", "core.compression=1",
+                    f"--work-tree={source}", "add", "-A", "-f", "--", ".", NOT_SOURCE)
+        commit = our_git(aside, "commit-tree", our_git(aside, "write-tree").strip(),
+                         "-m", f"linux {series.version_of(source)[1]}").strip()
+        our_git(aside, "update-ref", "HEAD", commit)
         (aside / "index").unlink()
         os.replace(aside, home)
     return home
@@ -88,8 +88,8 @@ def _try(home: Path, *arguments: str, index: Optional[Path] = None,
     return done
 
 
-def _ours(home: Path, *arguments: str, index: Optional[Path] = None,
-          work: Optional[Path] = None) -> str:
+def our_git(home: Path, *arguments: str, index: Optional[Path] = None,
+            work: Optional[Path] = None) -> str:
     """The same; that it fails is no commit's fault."""
     done = _try(home, *arguments, index=index, work=work)
     if done.returncode:
@@ -145,8 +145,8 @@ class Commits:
         if not (self.home / "HEAD").exists():
             need_space(self.work, 0.2)
             aside = fresh(self.home.with_name(f".{self.home.name}.new"))
-            _ours(aside, "init", "-q", "--bare")
-            _ours(aside, "config", "gc.auto", "0")
+            our_git(aside, "init", "-q", "--bare")
+            our_git(aside, "config", "gc.auto", "0")
             os.replace(aside, self.home)
         write(self.home / "objects/info/alternates", f"{self._in_kdir('objects')}\n".encode())
         shallow = self._in_kdir("shallow")
@@ -156,7 +156,7 @@ class Commits:
             (self.home / "shallow").unlink(missing_ok=True)
 
     def ours(self, *arguments: str, index: Optional[Path] = None) -> str:
-        return _ours(self.home, *arguments, index=index)
+        return our_git(self.home, *arguments, index=index)
 
     @property
     def is_shallow(self) -> bool:
@@ -306,8 +306,8 @@ class Commits:
         index = self.work / "source.index"
         index.unlink(missing_ok=True)
         paths = sorted({path for paths in laid.patches.values() for path in paths})
-        _ours(self.home, "add", "-f", "--", *(path for path in paths if (source / path).exists()),
-              index=index, work=source)
+        our_git(self.home, "add", "-f", "--", *(path for path in paths if (source / path).exists()),
+                index=index, work=source)
         for patch in laid.patches:
             self.ours("apply", "--cached", str(patch), index=index)
         laid.remembered = True
@@ -324,9 +324,9 @@ class Commits:
             self.tree.mkdir(parents=True)
             say(f"checking out a kernel tree below {self.tree}")
         unfinished.touch()
-        _ours(self.home, "read-tree", "--reset", "-u", tree, index=index, work=self.tree)
+        our_git(self.home, "read-tree", "--reset", "-u", tree, index=index, work=self.tree)
         if clean:
-            _ours(self.home, "clean", "-ffdxq", index=index, work=self.tree)
+            our_git(self.home, "clean", "-ffdxq", index=index, work=self.tree)
         unfinished.unlink()
 
     def first_with_feature(self, old: str, new: str) -> str:
@@ -354,11 +354,11 @@ class Commits:
         its = place / ".git"
         # The files that the mails touch are all that has to be there.
         paths = self._paths(mails)
-        _ours(its, "sparse-checkout", "set", "--no-cone", "/.nothing",
-              *(f"/{path}" for path in paths), work=place)
-        _ours(its, "reset", "-q", "--hard", work=place)
+        our_git(its, "sparse-checkout", "set", "--no-cone", "/.nothing",
+                *(f"/{path}" for path in paths), work=place)
+        our_git(its, "reset", "-q", "--hard", work=place)
         done = _try(its, "am", "-3", *(str(mail) for mail in mails), work=place)
-        made = _ours(its, "rev-list", "--reverse", f"{base}..HEAD", work=place).split()
+        made = our_git(its, "rev-list", "--reverse", f"{base}..HEAD", work=place).split()
         shutil.rmtree(place)
         if done.returncode == 0:
             return made, None

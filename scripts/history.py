@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict
 
-from commits import IDENTITY
-from host import child_env, fresh, git, run
+from commits import our_git
+from host import fresh, git
 from verdict import Exit, Fail
 
 
@@ -21,14 +20,8 @@ class History:
         self.tip = git(home, "rev-parse", start).strip()
         self._git("read-tree", self.tip)
 
-    def _git(self, *arguments: str, stdin: Optional[Path] = None) -> str:
-        env = {**child_env(), **IDENTITY, "GIT_INDEX_FILE": str(self.home / "index")}
-        with open(stdin or os.devnull) as given:
-            done = run(["git", *arguments], cwd=self.home, env=env, stdin=given)
-        if done.returncode:
-            raise Fail(Exit.MISSING, f"git {arguments[0]}: {done.stderr.strip()}",
-                       f"remove {self.home}, and run the same command again")
-        return done.stdout
+    def _git(self, *arguments: str) -> str:
+        return our_git(self.home, *arguments, index=self.home / "index")
 
     def text(self, path: str) -> str:
         return self._git("cat-file", "blob", f"{self.tip}:{path}")
