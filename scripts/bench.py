@@ -57,7 +57,7 @@ def once(options: Options) -> kernels.Kernel:
     """What `make kunit` does, with kunit.py's examples built in and without the print-out."""
     plain = kernels.describe(prepare(options), options)
     kernel = dataclasses.replace(plain, out=plain.out.with_name(f"{plain.out.name}-bench"),
-                                 more=(EXAMPLE_OPTION,))
+                                 more=(*plain.more, EXAMPLE_OPTION))
     kernels.build(kernel)
     boot(kernel)
     return kernel

@@ -72,6 +72,11 @@ class Kernel:
             command.append(f"--cross_compile={self.options.cross_compile}")
         return [*command, *arguments]
 
+    def extended(self, name: str, more: Tuple[str, ...]) -> Kernel:
+        """The same with more options on top, in a build folder of its own."""
+        out = self.options.out or self.out.with_name(f"{self.out.name}-{name}")
+        return replace(self, out=out, more=(*self.more, *more))
+
     def variables(self) -> List[str]:
         """The make variables, the same for every step: kbuild rebuilds all when one changes."""
         name = tools.compiler(self.options)

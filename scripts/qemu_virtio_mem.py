@@ -8,7 +8,6 @@ to a file; by QMP, the size is then requested of the device.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -167,8 +166,7 @@ def describe(tree: Path, options: Options) -> kernels.Kernel:
     more = kernels.fragment(tree, FRAGMENT)
     plain = kernels.describe(tree, options)
     require_device(f"qemu-system-{plain.qemu['qemu_arch']}")
-    out = options.out or plain.out.with_name(f"{plain.out.name}-qemu-virtio-mem")
-    return dataclasses.replace(plain, out=out, more=(*plain.more, *more))
+    return plain.extended("qemu-virtio-mem", more)
 
 
 def require_device(binary: str) -> None:

@@ -55,10 +55,8 @@ def describe(tree: Path, options: Options, name: str,
         raise Fail(Exit.BAD_INPUT, f"there is no user space for ARCH={options.arch}",
                    "use ARCH=x86_64")
     more = kernels.fragment(tree, kernels.CONFIGS.format(name))
-    plain = kernels.describe(tree, options)
-    out = options.out or plain.out.with_name(f"{plain.out.name}-{name}")
-    return dataclasses.replace(plain, out=out, more=(*plain.more, *more),
-                               more_variables=variables)
+    kernel = kernels.describe(tree, options).extended(name, more)
+    return dataclasses.replace(kernel, more_variables=variables)
 
 
 def boot(kernel: kernels.Kernel, script: str, output: Path) -> kunit.Verdict:
