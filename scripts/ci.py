@@ -45,8 +45,7 @@ class Row:
     folder: Path
 
     def print(self, place: str) -> None:
-        print(f"{place:>7}  {self.commit.short:<12}  {self.trial.word:<14} "
-              f"{self.trial.seconds:6.1f}{'*' if self.trial.known else ' '} "
+        print(f"{place:>7}  {self.commit.short:<12}  {self.trial.columns} "
               f"{self.commit.subject}", flush=True)
         details = [] if self.trial.code is Exit.OK else self.trial.line().splitlines()[:12]
         details += [self.trial.where] if self.trial.where else []

@@ -123,14 +123,13 @@ class Bisection:
             if left:
                 raise self._undecided(left.group(1).split())
             commit = ours("rev-parse", "BISECT_HEAD").strip()
+            subject = self.commits.describe(commit).subject
             roughly = ROUGHLY.search(said)
             say(f"-- step {len(self.steps) + 1}"
                 + (f", about {roughly.group(1)} more after it" if roughly else "")
-                + f": {self.commits.describe(commit).subject}")
+                + f": {subject}")
             trial = self._test(commit)
-            print(f"{commit[:12]}  {trial.word:<14} {trial.seconds:6.1f}"
-                  f"{'*' if trial.known else ' '} {self.commits.describe(commit).subject}",
-                  flush=True)
+            print(f"{commit[:12]}  {trial.columns} {subject}", flush=True)
             self.steps.append((commit, trial))
             word = "good" if trial.code is Exit.OK else "bad" if trial.code in BAD else "skip"
             said = self.commits.bisect(word)

@@ -65,6 +65,11 @@ class Trial:
         return WORDS[self.code]
 
     @property
+    def columns(self) -> str:
+        """Verdict and seconds, for tables; a star, if it is from an earlier run."""
+        return f"{self.word:<14} {self.seconds:6.1f}{'*' if self.known else ' '}"
+
+    @property
     def first_bad_case(self) -> str:
         return next((name for name, state in self.cases.items() if state not in ("PASS", "SKIP")),
                     "")
