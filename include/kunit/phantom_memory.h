@@ -67,7 +67,6 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
 	return ph->start_pfn + ph->nr_pages;
 }
 
-void phantom_quieten_console(struct kunit *test);
 void phantom_guard(struct kunit *test);
 
 u64 phantom_find_range(struct kunit *test, u64 size);

@@ -185,7 +185,6 @@ phantom_make_hugetlb_folio(struct phantom_memory *ph, unsigned long pfn,
  */
 static inline int offline_skippable_init(struct kunit *test)
 {
-	phantom_quieten_console(test);
 	phantom_memory_get(test);
 	phantom_snapshot_expect_at_end(test);
 	phantom_guard(test);

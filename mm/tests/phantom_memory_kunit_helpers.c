@@ -5,10 +5,8 @@
 #include <kunit/phantom_memory.h>
 #include <kunit/test-bug.h>
 #include <kunit/test.h>
-#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/ioport.h>
-#include <linux/irq_work.h>
 #include <linux/jhash.h>
 #include <linux/memblock.h>
 #include <linux/memory.h>
@@ -19,7 +17,6 @@
 #include <linux/printk.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
-#include <linux/workqueue.h>
 
 #include "../internal.h"
 #include "../page_alloc.h"
@@ -49,70 +46,6 @@ static struct phantom_guard {
  * fractions of it, and added a few of these.
  */
 #define PHANTOM_GUARD	(LONG_MAX / 4)
-
-static void phantom_wake_printing_threads(struct work_struct *unused)
-{
-	guard(irqsave)();
-	irq_work_run();
-}
-
-/*
- * Let all messages so far be printed or dropped, and return whether they were.
- *
- * Printing threads are woken by the next tick, see nbcon_kthreads_wake(), and
- * pr_flush() sleeps for two. Sleep only until a worker has woken them: after that,
- * the thread that is in a hurry comes first. On another CPU, it takes a moment.
- */
-static bool phantom_flush_console(void)
-{
-	int i;
-
-	schedule_on_each_cpu(phantom_wake_printing_threads);
-	for (i = 0; i < 400; i++) {
-		if (pr_flush(0, true))
-			return true;
-		udelay(5);
-	}
-	return pr_flush(100, true);
-}
-
-static void phantom_restore_console(void *level)
-{
-	/* Let what was said be dropped, instead of printing it now. */
-	phantom_flush_console();
-	console_loglevel = (long)level;
-}
-
-/**
- * phantom_quieten_console() - keep chatter off the console
- * @test: the test case. When it ends, the console is as it was before.
- *
- * Drivers and memory hotplug log what they do, and a test case would spend much of
- * its time on printing that to a slow console. It is still in the log, and notices,
- * warnings and failures are on the console as well. To have everything there, boot
- * with loglevel=8.
- *
- * What counts is the level of the console at the time of printing, which may be
- * later, see suppress_message_printing(). So let the results of other test cases
- * get out before.
- *
- * Context: May sleep.
- */
-void phantom_quieten_console(struct kunit *test)
-{
-	const long level = console_loglevel;
-
-	if (level > LOGLEVEL_DEBUG)
-		return;
-	/* The last message has no end, and is not printed before there is another. */
-	kunit_printk(KERN_DEBUG, test, "only notices and above from here on\n");
-	if (!phantom_flush_console())
-		return;
-	console_loglevel = min(level, LOGLEVEL_INFO);
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, phantom_restore_console,
-						  (void *)level));
-}
 
 /* The node that phantom memory is added to. */
 static int phantom_nid(void)

@@ -94,7 +94,6 @@ int vmt_init(struct kunit *test)
 		kunit_skip(test, "a driver has set its online_page callback");
 	restore_online_page_callback(unused_online_page);
 
-	phantom_quieten_console(test);
 	phantom_snapshot_expect_at_end(test);
 	phantom_guard(test);
 	return 0;

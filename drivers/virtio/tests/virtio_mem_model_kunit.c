@@ -629,6 +629,32 @@ static unsigned int play(struct player *p, unsigned int nr, const char **differe
 	return 0;
 }
 
+static void restore_console_level(void *level)
+{
+	pr_flush(1000, true);
+	console_loglevel = (long)level;
+}
+
+/*
+ * Keep off the console what the driver logs about each of the operations: it is
+ * most of what all suites print. It still gets to the log.
+ *
+ * Messages may be printed later, at the level that the console has then: so see
+ * that those before and those in between are printed or dropped, and leave the
+ * level alone if the console is too slow for that.
+ */
+static void quieten_console(struct kunit *test)
+{
+	const long level = console_loglevel;
+
+	if (level > LOGLEVEL_DEBUG || !pr_flush(1000, true))
+		return;
+	console_loglevel = min(level, LOGLEVEL_INFO);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_console_level,
+						  (void *)level));
+}
+
 static void driver_follows_the_model(struct kunit *test)
 {
 	const char *difference, *unused;
@@ -641,6 +667,10 @@ static void driver_follows_the_model(struct kunit *test)
 	p->vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, MODEL_NR_BLOCKS,
 			 max(VMT_SB, VMT_MB / MODEL_MAX_SB));
 	p->veto = vmt_observe(p->vmt, -1);
+
+	/* Ends the line that KUnit has begun, so that it gets printed. */
+	kunit_info(test, "seed %lu, %u operations\n", seed, length);
+	quieten_console(test);
 
 	step = play(p, length, &difference);
 	if (!step)
