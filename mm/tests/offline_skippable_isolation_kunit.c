@@ -61,7 +61,7 @@ static void alloc_without_flag(struct kunit *test, struct phantom_memory *ph)
  * since onlining, and pages that were allocated. In the latter case, the driver
  * even forgets to clear the flag.
  */
-static void flag_leaves_no_trace_on_allocated_pages(struct kunit *test)
+static void flag_is_clear_on_allocated_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	const unsigned long start_pfn = ph->start_pfn;
@@ -85,7 +85,7 @@ static void flag_leaves_no_trace_on_allocated_pages(struct kunit *test)
 	free_contig_range(start_pfn, pageblock_nr_pages);
 }
 #else
-static void flag_leaves_no_trace_on_allocated_pages(struct kunit *test)
+static void flag_is_clear_on_allocated_pages(struct kunit *test)
 {
 	kunit_skip(test, "CONFIG_CONTIG_ALLOC is not set");
 }
@@ -93,7 +93,7 @@ static void flag_leaves_no_trace_on_allocated_pages(struct kunit *test)
 
 static struct kunit_case offline_skippable_flag_cases[] = {
 	KUNIT_CASE_PARAM(flag_is_a_single_bit, zone_gen_params),
-	KUNIT_CASE_PARAM(flag_leaves_no_trace_on_allocated_pages, zone_gen_params),
+	KUNIT_CASE_PARAM(flag_is_clear_on_allocated_pages, zone_gen_params),
 	{}
 };
 
@@ -306,7 +306,7 @@ static void page_with_movable_ops_is_movable(struct kunit *test)
 	expect_movable(ph, &folio->page, 1);
 }
 
-static void isolation_does_not_skip_other_pages_with_the_bit(struct kunit *test)
+static void isolation_ignores_the_bit_on_other_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	struct page *page = lend_page(ph->start_pfn);
@@ -416,7 +416,7 @@ static void large_folio_not_on_lru_is_unmovable(struct kunit *test)
 }
 
 /* Without a reference to it, a folio may be replaced while we read its order. */
-static void large_folio_is_no_larger_than_possible(struct kunit *test)
+static void large_folio_of_impossible_order_is_unmovable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	struct folio *folio = phantom_make_folio(ph, ph->start_pfn, LARGE_ORDER);
@@ -473,7 +473,7 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 			 kernel_count_gen_params),
 	KUNIT_CASE_PARAM(nonskippable_page_is_unmovable, kernel_count_gen_params),
 	KUNIT_CASE_PARAM(page_with_movable_ops_is_movable, kernel_zone_gen_params),
-	KUNIT_CASE_PARAM(isolation_does_not_skip_other_pages_with_the_bit,
+	KUNIT_CASE_PARAM(isolation_ignores_the_bit_on_other_pages,
 			 kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(reserved_page_is_unmovable, zone_gen_params),
 	KUNIT_CASE_PARAM(page_in_use_is_unmovable_unless_zone_is_movable,
@@ -487,7 +487,7 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 			 kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(large_folio_not_on_lru_is_unmovable,
 			 kernel_zone_gen_params),
-	KUNIT_CASE_PARAM(large_folio_is_no_larger_than_possible,
+	KUNIT_CASE_PARAM(large_folio_of_impossible_order_is_unmovable,
 			 kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(hugetlb_folio_is_stepped_over, kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(hugetlb_folio_of_unknown_size_is_unmovable,
@@ -593,7 +593,7 @@ static void accepts_hwpoisoned_page(struct kunit *test)
 	take_page_back(page);
 }
 
-static void test_does_not_skip_other_pages_with_the_bit(struct kunit *test)
+static void test_isolated_ignores_the_bit_on_other_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_isolate(test);
 	struct page *page = lend_page(ph->start_pfn + 1);
@@ -610,7 +610,7 @@ static struct kunit_case offline_skippable_test_isolated_cases[] = {
 	KUNIT_CASE_PARAM(refuses_nonskippable_page_anywhere, position_gen_params),
 	KUNIT_CASE_PARAM(refuses_skippable_page_in_other_modes, mode_gen_params),
 	KUNIT_CASE_PARAM(accepts_hwpoisoned_page, zone_gen_params),
-	KUNIT_CASE_PARAM(test_does_not_skip_other_pages_with_the_bit,
+	KUNIT_CASE_PARAM(test_isolated_ignores_the_bit_on_other_pages,
 			 zone_gen_params),
 	{}
 };

@@ -401,7 +401,7 @@ static void expect_snapshot_online(struct phantom_memory *ph,
 	phantom_snapshot_expect(ph->test, &online);
 }
 
-static void counters_follow_a_memory_block_through_its_life(struct kunit *test)
+static void counters_are_right_at_each_step_of_hotplug(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_snapshot without, offline, now;
@@ -467,7 +467,7 @@ static void offline_and_remove_memory_needs_the_flag(struct kunit *test)
 	expect_plugged_a_quarter(ph);
 }
 
-static void nonskippable_page_refuses_offlining_until_marked(struct kunit *test)
+static void nonskippable_page_blocks_offlining_until_marked(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = phantom_memory_get(test);
@@ -515,7 +515,7 @@ static void refused_memory_is_still_usable(struct kunit *test)
 #endif
 }
 
-static void notifiers_see_offlining_of_referenced_pages(struct kunit *test)
+static void notifiers_see_pages_with_their_reference(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	struct hotplug_observer *observer = observe(ph);
@@ -615,15 +615,15 @@ static void counters_do_not_drift_over_200_rounds(struct kunit *test)
 }
 
 static struct kunit_case offline_skippable_cases[] = {
-	KUNIT_CASE_PARAM(counters_follow_a_memory_block_through_its_life,
+	KUNIT_CASE_PARAM(counters_are_right_at_each_step_of_hotplug,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(offline_and_remove_memory_skips_pages, zone_gen_params),
 	KUNIT_CASE_PARAM(offline_and_remove_memory_needs_the_flag,
 			 zone_gen_params),
-	KUNIT_CASE_PARAM(nonskippable_page_refuses_offlining_until_marked,
+	KUNIT_CASE_PARAM(nonskippable_page_blocks_offlining_until_marked,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(refused_memory_is_still_usable, zone_gen_params),
-	KUNIT_CASE_PARAM(notifiers_see_offlining_of_referenced_pages,
+	KUNIT_CASE_PARAM(notifiers_see_pages_with_their_reference,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(notifier_vetoes_offlining, zone_gen_params),
 	KUNIT_CASE_PARAM(old_protocol_is_refused_and_loses_nothing,

@@ -268,7 +268,7 @@ static void scan_finds_migratable_hugetlb_folio(struct kunit *test)
 }
 
 /* Tail pages are no business of the scan: see what would end it. */
-static void scan_steps_over_other_hugetlb_folios(struct kunit *test)
+static void scan_steps_over_unmigratable_hugetlb_folio(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	struct folio *folio =
@@ -283,7 +283,7 @@ static void scan_steps_over_other_hugetlb_folios(struct kunit *test)
 	take_page_back_from_lru(page);
 }
 
-static void scan_ends_with_its_range_amid_hugetlb_folio(struct kunit *test)
+static void scan_ends_with_its_range_inside_hugetlb_folio(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	unsigned long pfn = NO_PFN;
@@ -312,7 +312,7 @@ static void set_nr_pages(struct folio *folio, unsigned long nr_pages)
  * Without a reference to it, a folio may be freed while we read its size. Sizes
  * that are impossible must not make the scan miss a page: the one behind.
  */
-static void scan_distrusts_size_of_hugetlb_folio(struct kunit *test)
+static void scan_ignores_impossible_size_of_hugetlb_folio(struct kunit *test)
 {
 	static const unsigned long impossible[] = {
 #ifdef NR_PAGES_IN_LARGE_FOLIO
@@ -354,10 +354,10 @@ static struct kunit_case offline_skippable_scan_cases[] = {
 	KUNIT_CASE_PARAM(scan_passes_over_large_folio_not_on_lru,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(scan_finds_migratable_hugetlb_folio, zone_gen_params),
-	KUNIT_CASE_PARAM(scan_steps_over_other_hugetlb_folios, zone_gen_params),
-	KUNIT_CASE_PARAM(scan_ends_with_its_range_amid_hugetlb_folio,
+	KUNIT_CASE_PARAM(scan_steps_over_unmigratable_hugetlb_folio, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_ends_with_its_range_inside_hugetlb_folio,
 			 zone_gen_params),
-	KUNIT_CASE_PARAM(scan_distrusts_size_of_hugetlb_folio, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_ignores_impossible_size_of_hugetlb_folio, zone_gen_params),
 	{}
 };
 
@@ -571,7 +571,7 @@ static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test
 }
 
 /* The first page and the last one belong to it, those next to them do not. */
-static void migrate_keeps_to_its_range(struct kunit *test)
+static void migrate_moves_only_pages_in_its_range(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
 	struct page *pages = alloc_real_pages(test);
@@ -619,7 +619,7 @@ static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
 		     start_pfn + LARGE_NR_PAGES);
 }
 
-static void migrate_puts_back_folio_that_is_stuck(struct kunit *test)
+static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &stuck_aops);
 	struct page *pages = alloc_real_pages(test);
@@ -906,10 +906,10 @@ static struct kunit_case offline_skippable_migrate_cases[] = {
 	KUNIT_CASE(migrate_moves_balloon_page),
 	KUNIT_CASE(migrate_does_not_isolate_skippable_page),
 	KUNIT_CASE(migrate_moves_movable_folio_among_skippable_pages),
-	KUNIT_CASE(migrate_keeps_to_its_range),
+	KUNIT_CASE(migrate_moves_only_pages_in_its_range),
 	KUNIT_CASE(migrate_moves_large_folio_as_one),
 	KUNIT_CASE(migrate_moves_large_folios_that_exceed_the_range),
-	KUNIT_CASE(migrate_puts_back_folio_that_is_stuck),
+	KUNIT_CASE(migrate_puts_back_folio_that_fails_to_migrate),
 	KUNIT_CASE(migrate_takes_hwpoisoned_folio_off_the_lru),
 	KUNIT_CASE(migrate_leaves_hwpoisoned_folio_not_on_lru_alone),
 	KUNIT_CASE(migrate_leaves_large_hwpoisoned_folio_alone),

@@ -199,7 +199,7 @@ static const struct request_param request_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(request, request_params, desc);
 
-static void device_answers_by_the_letter(struct kunit *test)
+static void device_answers_as_specified(struct kunit *test)
 {
 	const struct request_param *param = test->param_value;
 	struct virtio_mem_device *dev = client_device_in_use(test);
@@ -234,7 +234,7 @@ static void unplug_all_shrinks_the_usable_region(struct kunit *test)
 			le64_to_cpu(dev->config.usable_region_size));
 }
 
-static void device_makes_exceptions(struct kunit *test)
+static void device_answers_differently_when_told_to(struct kunit *test)
 {
 	struct virtio_mem_device *dev = client_device_in_use(test);
 	const u64 addr = CLIENT_ADDR + CLIENT_BLOCK;
@@ -260,9 +260,9 @@ static void device_refuses_driver_that_accesses_unplugged_memory(struct kunit *t
 }
 
 static struct kunit_case virtio_mem_device_cases[] = {
-	KUNIT_CASE_PARAM(device_answers_by_the_letter, request_gen_params),
+	KUNIT_CASE_PARAM(device_answers_as_specified, request_gen_params),
 	KUNIT_CASE(unplug_all_shrinks_the_usable_region),
-	KUNIT_CASE(device_makes_exceptions),
+	KUNIT_CASE(device_answers_differently_when_told_to),
 	KUNIT_CASE(device_refuses_driver_that_accesses_unplugged_memory),
 	{}
 };

@@ -152,7 +152,7 @@ static bool has_failed(struct kunit *test, int nr_warnings)
 	return failed;
 }
 
-static void probe_backs_out_without_memory(struct kunit *test)
+static void probe_fails_cleanly_without_memory(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new_faulty(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB);
 	unsigned int nth, nr_backed_out = 0;
@@ -264,7 +264,7 @@ static int virtio_mem_faults_init(struct kunit *test)
 	kunit_skip(test, "needs FAILSLAB, FAIL_PAGE_ALLOC, FAULT_INJECTION_DEBUG_FS");
 }
 
-static void probe_backs_out_without_memory(struct kunit *test)
+static void probe_fails_cleanly_without_memory(struct kunit *test)
 {
 }
 
@@ -283,7 +283,7 @@ static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
 #endif
 
 static struct kunit_case virtio_mem_faults_cases[] = {
-	KUNIT_CASE(probe_backs_out_without_memory),
+	KUNIT_CASE(probe_fails_cleanly_without_memory),
 	KUNIT_CASE(resizing_memory_block_recovers_without_memory),
 	KUNIT_CASE(resizing_by_memory_block_recovers_without_memory),
 	KUNIT_CASE(resizing_by_big_block_recovers_without_memory),

@@ -118,7 +118,7 @@ static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
 }
 
 /* It tries again some time, whether memory is online or offline. */
-static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
+static void offlining_does_not_trigger_an_early_retry(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 
@@ -135,7 +135,7 @@ static void driver_that_unplugs_online_memory_is_not_hurried(struct kunit *test)
 }
 
 /* The device refuses right after memory went online that it let the driver add. */
-static void driver_is_not_hurried_by_what_it_onlines_itself(struct kunit *test)
+static void onlining_does_not_trigger_an_early_retry(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_SB);
 
@@ -150,8 +150,8 @@ static struct kunit_case virtio_mem_hotplug_cases[] = {
 	KUNIT_CASE(offlining_waits_for_the_driver),
 	KUNIT_CASE(onlining_waits_for_the_driver),
 	KUNIT_CASE(driver_unplugs_at_once_what_goes_offline),
-	KUNIT_CASE(driver_that_unplugs_online_memory_is_not_hurried),
-	KUNIT_CASE(driver_is_not_hurried_by_what_it_onlines_itself),
+	KUNIT_CASE(offlining_does_not_trigger_an_early_retry),
+	KUNIT_CASE(onlining_does_not_trigger_an_early_retry),
 	{}
 };
 

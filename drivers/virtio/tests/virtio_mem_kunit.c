@@ -170,7 +170,7 @@ static void busy_subblock_stays_plugged(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB - VMT_SB);
 }
 
-static void memory_block_goes_after_its_last_busy_subblock(struct kunit *test)
+static void memory_block_is_removed_after_its_last_busy_subblock(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 	struct page *page = vmt_use_page(vmt, VMT_MB / 2);
@@ -218,7 +218,7 @@ static void offline_blocks_shrink_before_online_ones(struct kunit *test)
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
 }
 
-static void movable_blocks_shrink_before_those_of_the_kernel(struct kunit *test)
+static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 {
 	struct vmt *vmt;
 
@@ -274,7 +274,7 @@ static void offlining_vetoed_after_the_driver_changes_nothing(struct kunit *test
 	vetoed_offlining_changes_nothing(test, -1);
 }
 
-static void plugs_no_more_than_is_usable(struct kunit *test)
+static void driver_plugs_no_more_than_is_usable(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 3, VMT_SB);
 
@@ -319,15 +319,15 @@ static struct kunit_case virtio_mem_sbm_cases[] = {
 	KUNIT_CASE(partially_plugged_block_survives_200_rounds),
 	KUNIT_CASE(shrinking_to_nothing_removes_memory_blocks),
 	KUNIT_CASE_PARAM(busy_subblock_stays_plugged, zone_gen_params),
-	KUNIT_CASE(memory_block_goes_after_its_last_busy_subblock),
+	KUNIT_CASE(memory_block_is_removed_after_its_last_busy_subblock),
 	KUNIT_CASE(offline_block_is_resized),
 	KUNIT_CASE(offline_block_is_removed_once_unplugged),
 	KUNIT_CASE(offline_blocks_shrink_before_online_ones),
-	KUNIT_CASE(movable_blocks_shrink_before_those_of_the_kernel),
+	KUNIT_CASE(movable_blocks_shrink_before_kernel_blocks),
 	KUNIT_CASE(notifiers_see_skippable_pages_with_count_1),
 	KUNIT_CASE(offlining_vetoed_before_the_driver_changes_nothing),
 	KUNIT_CASE(offlining_vetoed_after_the_driver_changes_nothing),
-	KUNIT_CASE(plugs_no_more_than_is_usable),
+	KUNIT_CASE(driver_plugs_no_more_than_is_usable),
 	KUNIT_CASE(small_device_blocks_are_plugged_by_the_subblock),
 	KUNIT_CASE(large_device_blocks_are_subblocks),
 	{}
@@ -354,7 +354,7 @@ static void probe_plugs_big_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
 }
 
-static void big_blocks_end_with_the_region(struct kunit *test)
+static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_MB);
 
@@ -362,7 +362,7 @@ static void big_blocks_end_with_the_region(struct kunit *test)
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 }
 
-static void big_block_is_skippable_while_it_goes(struct kunit *test)
+static void big_block_is_skippable_while_going_offline(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
 	struct vmt_observer *before, *after;
@@ -507,8 +507,8 @@ static void removed_big_block_is_unplugged_later(struct kunit *test)
 
 static struct kunit_case virtio_mem_bbm_cases[] = {
 	KUNIT_CASE(probe_plugs_big_blocks),
-	KUNIT_CASE(big_blocks_end_with_the_region),
-	KUNIT_CASE(big_block_is_skippable_while_it_goes),
+	KUNIT_CASE(driver_plugs_no_big_block_beyond_the_region),
+	KUNIT_CASE(big_block_is_skippable_while_going_offline),
 	KUNIT_CASE(busy_big_block_stays_plugged),
 	KUNIT_CASE(big_block_that_cannot_go_offline_is_free_again),
 	KUNIT_CASE(big_block_goes_offline_and_online),
@@ -604,7 +604,7 @@ static void expect_outcome(struct vmt *vmt, const struct answer_param *param,
 	}
 }
 
-static void driver_takes_any_answer(struct kunit *test)
+static void driver_handles_every_answer(struct kunit *test)
 {
 	const struct answer_param *param = test->param_value;
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_SB);
@@ -717,7 +717,7 @@ static void memory_that_cannot_be_unplugged_is_free_again(struct kunit *test)
 }
 
 static struct kunit_case virtio_mem_answers_cases[] = {
-	KUNIT_CASE_PARAM(driver_takes_any_answer, answer_gen_params),
+	KUNIT_CASE_PARAM(driver_handles_every_answer, answer_gen_params),
 	KUNIT_CASE_PARAM(driver_follows_size_changed_during_a_request,
 			 change_gen_params),
 	KUNIT_CASE_PARAM(driver_follows_size_changed_before_a_delayed_answer,

@@ -56,7 +56,7 @@ static const struct range_param range_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(range, range_params, desc);
 
-static void driver_refuses_hotplug_of_any_other_size(struct kunit *test)
+static void driver_refuses_hotplug_of_wrong_size(struct kunit *test)
 {
 	const struct range_param *param = test->param_value;
 	struct vmt *vmt;
@@ -182,7 +182,7 @@ static void driver_refuses_hotplug_while_it_is_unloaded(struct kunit *test)
 }
 
 static struct kunit_case virtio_mem_notifier_cases[] = {
-	KUNIT_CASE_PARAM(driver_refuses_hotplug_of_any_other_size,
+	KUNIT_CASE_PARAM(driver_refuses_hotplug_of_wrong_size,
 			 range_gen_params),
 	KUNIT_CASE(driver_refuses_to_online_memory_it_did_not_add),
 	KUNIT_CASE(onlining_vetoed_before_the_driver_changes_nothing),

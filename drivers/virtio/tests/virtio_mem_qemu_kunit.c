@@ -679,7 +679,7 @@ static void memory_in_use_stays_plugged(struct kunit *test)
 }
 
 /* That of a driver which does not follow the new rules, say. */
-static void other_offline_page_refuses_offlining(struct kunit *test)
+static void other_offline_page_blocks_offlining(struct kunit *test)
 {
 	struct qemu_mem *qm = plug(test, MB / 2);
 	const u64 offset = MB / 4;
@@ -805,7 +805,7 @@ static struct kunit_case virtio_mem_qemu_cases[] = {
 	KUNIT_CASE_PARAM(block_survives_a_round_after_each_resize, zone_gen_params),
 	KUNIT_CASE_PARAM(resizes_across_memory_blocks, zone_gen_params),
 	KUNIT_CASE_PARAM(memory_in_use_stays_plugged, zone_gen_params),
-	KUNIT_CASE_PARAM(other_offline_page_refuses_offlining, zone_gen_params),
+	KUNIT_CASE_PARAM(other_offline_page_blocks_offlining, zone_gen_params),
 	KUNIT_CASE_PARAM(offline_block_is_resized, zone_gen_params),
 	KUNIT_CASE_PARAM(offlining_moves_contents_away, zone_gen_params),
 	{}
@@ -822,7 +822,7 @@ static struct kunit_suite virtio_mem_qemu_suite = {
  * device with memory left in Linux: this has to be the last case of the last
  * suite that uses the device.
  */
-static void unbinding_pins_partially_plugged_blocks(struct kunit *test)
+static void unbinding_keeps_partially_plugged_blocks_online(struct kunit *test)
 {
 	static const unsigned int full[] = { 0, 2 }, partial[] = { 1, 3 };
 	struct qemu_mem *qm = test->priv;
@@ -865,7 +865,7 @@ static void unbinding_pins_partially_plugged_blocks(struct kunit *test)
 }
 
 static struct kunit_case virtio_mem_qemu_unbind_cases[] = {
-	KUNIT_CASE(unbinding_pins_partially_plugged_blocks),
+	KUNIT_CASE(unbinding_keeps_partially_plugged_blocks_online),
 	{}
 };
 

@@ -92,7 +92,7 @@ static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
 	vmt_expect_plugged(vmt, size);
 }
 
-static void memory_of_others_is_onlined_whole(struct kunit *test)
+static void memory_of_other_devices_is_onlined_completely(struct kunit *test)
 {
 	struct phantom_memory ph = { .test = test };
 	struct phantom_memory *dimm;
@@ -109,7 +109,7 @@ static struct kunit_case virtio_mem_online_cases[] = {
 	KUNIT_CASE_PARAM(memory_goes_online_in_a_zone, policy_gen_params),
 	KUNIT_CASE(memory_stays_offline_until_somebody_onlines_it),
 	KUNIT_CASE(driver_waits_for_offline_memory_to_go_online),
-	KUNIT_CASE(memory_of_others_is_onlined_whole),
+	KUNIT_CASE(memory_of_other_devices_is_onlined_completely),
 	{}
 };
 
@@ -328,7 +328,7 @@ static void driver_frees_its_own_memory(struct kunit *test)
 	KUNIT_FAIL(test, "pages are left of what the driver allocated by vmalloc()");
 }
 
-static void driver_starts_over_if_no_memory_is_left(struct kunit *test)
+static void driver_probes_again_if_no_memory_is_left(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 
@@ -353,7 +353,7 @@ static struct kunit_case virtio_mem_unload_cases[] = {
 	KUNIT_CASE(nothing_is_left_if_the_driver_cannot_have_its_callback),
 	KUNIT_CASE_PARAM(driver_frees_its_own_memory, mode_gen_params),
 	KUNIT_CASE(driver_does_not_probe_again_as_long_as_memory_is_left),
-	KUNIT_CASE(driver_starts_over_if_no_memory_is_left),
+	KUNIT_CASE(driver_probes_again_if_no_memory_is_left),
 	{}
 };
 
