@@ -70,7 +70,7 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
 void phantom_guard(struct kunit *test);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
-void phantom_reclaim(struct kunit *test, u64 start, u64 size);
+void phantom_remove_leftover(struct kunit *test, u64 start, u64 size);
 struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size);
 struct phantom_memory *phantom_memory_get(struct kunit *test);
 void phantom_memory_put(void);
@@ -102,7 +102,7 @@ void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 void phantom_expect_isolated(struct phantom_memory *ph,
 			     unsigned long nr_pageblocks);
 unsigned long phantom_nr_free(struct phantom_memory *ph);
-void phantom_retake(struct phantom_memory *ph);
+void phantom_undo_offline_isolated(struct phantom_memory *ph);
 struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
 				 unsigned int order);
 

@@ -104,14 +104,14 @@ phantom_online_as(struct kunit *test, enum phantom_state state)
 }
 
 /**
- * phantom_isolate() - online shared phantom memory, and isolate it for offlining
+ * phantom_online_isolated() - online shared phantom memory, and isolate it for offlining
  * @test: the test case, whose parameter tells the zone
  *
  * Context: May sleep.
  * Return: the phantom memory, all of it PHANTOM_SKIPPABLE: a kernel zone would
  *	not let other pages be isolated.
  */
-static inline struct phantom_memory *phantom_isolate(struct kunit *test)
+static inline struct phantom_memory *phantom_online_isolated(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 
@@ -123,13 +123,13 @@ static inline struct phantom_memory *phantom_isolate(struct kunit *test)
 }
 
 /**
- * lend_page() - let somebody else use a page
+ * mark_page_in_use() - let somebody else use a page
  * @pfn: the page, which is PageOffline()
  *
  * Return: the page, in use, with the bit of PG_offline_skippable set, as if its
  *	user meant something else by it.
  */
-static inline struct page *lend_page(unsigned long pfn)
+static inline struct page *mark_page_in_use(unsigned long pfn)
 {
 	struct page *page = pfn_to_page(pfn);
 
@@ -139,10 +139,10 @@ static inline struct page *lend_page(unsigned long pfn)
 }
 
 /**
- * take_page_back() - own a page again
- * @page: the page, from lend_page(); becomes PageOffline()
+ * mark_page_offline() - own a page again
+ * @page: the page, from mark_page_in_use(); becomes PageOffline()
  */
-static inline void take_page_back(struct page *page)
+static inline void mark_page_offline(struct page *page)
 {
 	__clear_bit(PG_owner_2, &page->flags.f);
 	__SetPageOffline(page);

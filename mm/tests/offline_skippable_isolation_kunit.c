@@ -12,7 +12,7 @@
 #include "../page_alloc.h"
 #include "offline_skippable.h"
 
-#define OFFLINE	PB_ISOLATE_MODE_MEM_OFFLINE
+#define MODE_OFFLINE	PB_ISOLATE_MODE_MEM_OFFLINE
 
 /*
  * The flag
@@ -39,7 +39,7 @@ static void flag_is_a_single_bit(struct kunit *test)
 
 #ifdef CONFIG_CONTIG_ALLOC
 /* Allocate the first pageblock, all of which is free, and look for the flag. */
-static void alloc_without_flag(struct kunit *test, struct phantom_memory *ph)
+static void alloc_expect_no_flag(struct kunit *test, struct phantom_memory *ph)
 {
 	unsigned long pfn;
 
@@ -72,7 +72,7 @@ static void flag_is_clear_on_allocated_pages(struct kunit *test)
 
 	phantom_set(ph, start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	phantom_expect(ph, start_pfn, pageblock_nr_pages, PHANTOM_FREE);
-	alloc_without_flag(test, ph);
+	alloc_expect_no_flag(test, ph);
 
 	for (pfn = start_pfn; pfn < start_pfn + pageblock_nr_pages; pfn++) {
 		__SetPageOffline(pfn_to_page(pfn));
@@ -81,7 +81,7 @@ static void flag_is_clear_on_allocated_pages(struct kunit *test)
 	free_contig_range(start_pfn, pageblock_nr_pages);
 	drain_all_pages(ph->zone);
 	phantom_expect(ph, start_pfn, pageblock_nr_pages, PHANTOM_FREE);
-	alloc_without_flag(test, ph);
+	alloc_expect_no_flag(test, ph);
 	free_contig_range(start_pfn, pageblock_nr_pages);
 }
 #else
@@ -108,12 +108,12 @@ static struct kunit_suite offline_skippable_flag_suite = {
  * Isolating pageblocks
  */
 
-static int isolate(struct phantom_memory *ph, enum pb_isolate_mode mode)
+static int isolate_phantom(struct phantom_memory *ph, enum pb_isolate_mode mode)
 {
 	return start_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph), mode);
 }
 
-static void undo_isolate(struct phantom_memory *ph)
+static void undo_isolate_phantom(struct phantom_memory *ph)
 {
 	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
 }
@@ -126,18 +126,18 @@ static bool is_unmovable(struct phantom_memory *ph, struct page *page,
 	return page_is_unmovable(ph->zone, page, mode, &step);
 }
 
-static const enum pb_isolate_mode all_modes[] = {
-	OFFLINE, PB_ISOLATE_MODE_OTHER, PB_ISOLATE_MODE_CMA_ALLOC,
+static const enum pb_isolate_mode isolate_modes[] = {
+	MODE_OFFLINE, PB_ISOLATE_MODE_OTHER, PB_ISOLATE_MODE_CMA_ALLOC,
 };
 
 static void expect_unmovable(struct phantom_memory *ph, struct page *page)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(all_modes); i++)
+	for (i = 0; i < ARRAY_SIZE(isolate_modes); i++)
 		KUNIT_EXPECT_TRUE_MSG(ph->test,
-				      is_unmovable(ph, page, all_modes[i]),
-				      "mode %d", all_modes[i]);
+				      is_unmovable(ph, page, isolate_modes[i]),
+				      "mode %d", isolate_modes[i]);
 }
 
 /* Expect that a page is movable, and that the next one to look at is @step on. */
@@ -146,15 +146,16 @@ static void expect_movable(struct phantom_memory *ph, struct page *page,
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(all_modes); i++) {
+	for (i = 0; i < ARRAY_SIZE(isolate_modes); i++) {
 		unsigned long found = 1;
 
 		KUNIT_EXPECT_FALSE_MSG(ph->test,
 				       page_is_unmovable(ph->zone, page,
-							 all_modes[i], &found),
-				       "mode %d", all_modes[i]);
+							 isolate_modes[i],
+							 &found),
+				       "mode %d", isolate_modes[i]);
 		KUNIT_EXPECT_EQ_MSG(ph->test, step, found, "mode %d",
-				    all_modes[i]);
+				    isolate_modes[i]);
 	}
 }
 
@@ -162,11 +163,11 @@ static void isolates_skippable_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 
-	KUNIT_EXPECT_EQ(test, 0, isolate(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, 0, isolate_phantom(ph, MODE_OFFLINE));
 	phantom_expect_isolated(ph, ph->nr_pages / pageblock_nr_pages);
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 
-	undo_isolate(ph);
+	undo_isolate_phantom(ph);
 	phantom_expect_isolated(ph, 0);
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
@@ -182,14 +183,14 @@ static void isolates_skippable_pages_among_free_pages(struct kunit *test)
 	phantom_set(ph, free_pfn, nr_free, PHANTOM_FREE);
 	phantom_snapshot_take(&before);
 
-	KUNIT_EXPECT_EQ(test, 0, isolate(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, 0, isolate_phantom(ph, MODE_OFFLINE));
 	phantom_expect_isolated(ph, ph->nr_pages / pageblock_nr_pages);
 	/* Free pages that are isolated do not count as free. */
 	phantom_snapshot_take(&isolated);
 	KUNIT_EXPECT_EQ(test, isolated.zone[zone_idx(ph->zone)].free, 0);
 	KUNIT_EXPECT_EQ(test, phantom_nr_free(ph), nr_free);
 
-	undo_isolate(ph);
+	undo_isolate_phantom(ph);
 	phantom_expect_isolated(ph, 0);
 	phantom_snapshot_expect(test, &before);
 	KUNIT_EXPECT_EQ(test, before.zone[zone_idx(ph->zone)].free, nr_free);
@@ -213,9 +214,10 @@ static void refuses_nonskippable_page_unless_zone_is_movable(struct kunit *test)
 	phantom_set(ph, pfn_at(ph, param), 1, PHANTOM_OFFLINE);
 	phantom_snapshot_take(&before);
 
-	KUNIT_EXPECT_EQ(test, movable ? 0 : -EBUSY, isolate(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, movable ? 0 : -EBUSY,
+			isolate_phantom(ph, MODE_OFFLINE));
 	if (movable)
-		undo_isolate(ph);
+		undo_isolate_phantom(ph);
 	phantom_expect_isolated(ph, 0);
 	phantom_expect(ph, pfn_at(ph, param), 1, PHANTOM_OFFLINE);
 	phantom_expect(ph, ph->start_pfn + 1, pageblock_nr_pages - 2, PHANTOM_FREE);
@@ -234,7 +236,7 @@ static void refuses_skippable_pages_in_other_modes(struct kunit *test)
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 
-	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, param->mode));
+	KUNIT_EXPECT_EQ(test, -EBUSY, isolate_phantom(ph, param->mode));
 	phantom_expect_isolated(ph, 0);
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
@@ -271,7 +273,7 @@ static void skippable_page_is_movable_for_offlining_only(struct kunit *test)
 	struct page *page = pfn_to_page(ph->start_pfn);
 
 	set_page_count(page, param->count);
-	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, OFFLINE));
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, MODE_OFFLINE));
 	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
 	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
 }
@@ -309,12 +311,12 @@ static void page_with_movable_ops_is_movable(struct kunit *test)
 static void isolation_ignores_the_bit_on_other_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	struct page *page = lend_page(ph->start_pfn);
+	struct page *page = mark_page_in_use(ph->start_pfn);
 
-	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, OFFLINE));
-	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, OFFLINE));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, MODE_OFFLINE));
+	KUNIT_EXPECT_EQ(test, -EBUSY, isolate_phantom(ph, MODE_OFFLINE));
 	phantom_expect_isolated(ph, 0);
-	take_page_back(page);
+	mark_page_offline(page);
 }
 
 /*
@@ -329,7 +331,7 @@ static void reserved_page_is_unmovable(struct kunit *test)
 
 	__SetPageReserved(&folio->page);
 	expect_unmovable(ph, &folio->page);
-	KUNIT_EXPECT_EQ(test, -EBUSY, isolate(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, -EBUSY, isolate_phantom(ph, MODE_OFFLINE));
 	phantom_expect_isolated(ph, 0);
 }
 
@@ -387,7 +389,7 @@ static void hwpoisoned_page_is_movable_for_offlining_only(struct kunit *test)
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
 
 	SetPageHWPoison(&folio->page);
-	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, &folio->page, OFFLINE));
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, &folio->page, MODE_OFFLINE));
 	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, &folio->page,
 					     PB_ISOLATE_MODE_OTHER));
 	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, &folio->page,
@@ -506,50 +508,51 @@ static struct kunit_suite offline_skippable_isolation_suite = {
  * Testing whether isolated pages are all out of use
  */
 
-static int test_isolated(struct phantom_memory *ph, enum pb_isolate_mode mode)
+static int test_phantom_isolated(struct phantom_memory *ph,
+				 enum pb_isolate_mode mode)
 {
 	return test_pages_isolated(ph->start_pfn, phantom_end_pfn(ph), mode);
 }
 
 static void accepts_free_and_skippable_pages(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
-	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 2, PHANTOM_FREE);
-	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 	phantom_set(ph, ph->start_pfn, 1, PHANTOM_FREE);
 	phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_FREE);
-	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
 static void accepts_skippable_page_with_any_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	set_page_count(pfn_to_page(ph->start_pfn + 1), param->count);
-	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
 /* A count of 0 used to be how a driver let offlining skip the page. */
 static void refuses_nonskippable_page_with_any_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	phantom_set(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
 	set_page_count(pfn_to_page(ph->start_pfn + 1), param->count);
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
 static void refuses_nonskippable_page_anywhere(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	phantom_set(ph, pfn_at(ph, param), 1, PHANTOM_OFFLINE);
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
 static const struct offline_skippable_param mode_params[] = {
@@ -564,17 +567,17 @@ KUNIT_ARRAY_PARAM_DESC(mode, mode_params, desc);
 static void refuses_skippable_page_in_other_modes(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 1, PHANTOM_FREE);
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, param->mode));
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, param->mode));
 	phantom_set(ph, ph->start_pfn, 1, PHANTOM_FREE);
-	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, param->mode));
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, param->mode));
 }
 
 static void accepts_hwpoisoned_page(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 	struct page *page;
 
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
@@ -582,24 +585,25 @@ static void accepts_hwpoisoned_page(struct kunit *test)
 
 	/* No other page is in use in any mode. */
 	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 1, PHANTOM_FREE);
-	page = lend_page(ph->start_pfn);
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
+	page = mark_page_in_use(ph->start_pfn);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
 	SetPageHWPoison(page);
-	KUNIT_EXPECT_EQ(test, 0, test_isolated(ph, OFFLINE));
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 	KUNIT_EXPECT_EQ(test, -EBUSY,
-			test_isolated(ph, PB_ISOLATE_MODE_CMA_ALLOC));
+			test_phantom_isolated(ph, PB_ISOLATE_MODE_OTHER));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			test_phantom_isolated(ph, PB_ISOLATE_MODE_CMA_ALLOC));
 	ClearPageHWPoison(page);
-	take_page_back(page);
+	mark_page_offline(page);
 }
 
 static void test_isolated_ignores_the_bit_on_other_pages(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
-	struct page *page = lend_page(ph->start_pfn + 1);
+	struct phantom_memory *ph = phantom_online_isolated(test);
+	struct page *page = mark_page_in_use(ph->start_pfn + 1);
 
-	KUNIT_EXPECT_EQ(test, -EBUSY, test_isolated(ph, OFFLINE));
-	take_page_back(page);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
+	mark_page_offline(page);
 }
 
 static struct kunit_case offline_skippable_test_isolated_cases[] = {

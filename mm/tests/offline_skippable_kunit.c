@@ -30,61 +30,65 @@ struct offline_layout {
 	bool (*is_offline)(unsigned long offset, unsigned long nr_pages);
 };
 
-static bool none(unsigned long offset, unsigned long nr_pages)
+static bool layout_no_page(unsigned long offset, unsigned long nr_pages)
 {
 	return false;
 }
 
-static bool all(unsigned long offset, unsigned long nr_pages)
+static bool layout_all_pages(unsigned long offset, unsigned long nr_pages)
 {
 	return true;
 }
 
-static bool first_only(unsigned long offset, unsigned long nr_pages)
+static bool layout_first_page(unsigned long offset, unsigned long nr_pages)
 {
 	return offset == 0;
 }
 
-static bool last_only(unsigned long offset, unsigned long nr_pages)
+static bool layout_last_page(unsigned long offset, unsigned long nr_pages)
 {
 	return offset == nr_pages - 1;
 }
 
-static bool every_other_pageblock(unsigned long offset, unsigned long nr_pages)
+static bool layout_odd_pageblocks(unsigned long offset, unsigned long nr_pages)
 {
 	return offset / pageblock_nr_pages % 2;
 }
 
-static bool midst_of_max_order(unsigned long offset, unsigned long nr_pages)
+static bool layout_in_max_order(unsigned long offset, unsigned long nr_pages)
 {
 	return offset == MAX_ORDER_NR_PAGES + MAX_ORDER_NR_PAGES / 2;
 }
 
-static bool every_other_page(unsigned long offset, unsigned long nr_pages)
+static bool layout_odd_pages(unsigned long offset, unsigned long nr_pages)
 {
 	return offset % 2;
 }
 
 static const struct offline_layout layouts[] = {
-	IN_MOVABLE_ZONE(", no page", .is_offline = none),
-	IN_KERNEL_ZONE(", no page", .is_offline = none),
-	IN_MOVABLE_ZONE(", all pages", .is_offline = all),
-	IN_KERNEL_ZONE(", all pages", .is_offline = all),
-	IN_MOVABLE_ZONE(", the first page", .is_offline = first_only),
-	IN_KERNEL_ZONE(", the first page", .is_offline = first_only),
-	IN_MOVABLE_ZONE(", the last page", .is_offline = last_only),
-	IN_KERNEL_ZONE(", the last page", .is_offline = last_only),
-	IN_MOVABLE_ZONE(", every other pageblock", .is_offline = every_other_pageblock),
-	IN_KERNEL_ZONE(", every other pageblock", .is_offline = every_other_pageblock),
-	IN_MOVABLE_ZONE(", a page amid a max-order chunk", .is_offline = midst_of_max_order),
-	IN_KERNEL_ZONE(", a page amid a max-order chunk", .is_offline = midst_of_max_order),
-	IN_MOVABLE_ZONE(", every other page", .is_offline = every_other_page),
-	IN_KERNEL_ZONE(", every other page", .is_offline = every_other_page),
+	IN_MOVABLE_ZONE(", no page", .is_offline = layout_no_page),
+	IN_KERNEL_ZONE(", no page", .is_offline = layout_no_page),
+	IN_MOVABLE_ZONE(", all pages", .is_offline = layout_all_pages),
+	IN_KERNEL_ZONE(", all pages", .is_offline = layout_all_pages),
+	IN_MOVABLE_ZONE(", the first page", .is_offline = layout_first_page),
+	IN_KERNEL_ZONE(", the first page", .is_offline = layout_first_page),
+	IN_MOVABLE_ZONE(", the last page", .is_offline = layout_last_page),
+	IN_KERNEL_ZONE(", the last page", .is_offline = layout_last_page),
+	IN_MOVABLE_ZONE(", every other pageblock",
+			.is_offline = layout_odd_pageblocks),
+	IN_KERNEL_ZONE(", every other pageblock",
+		       .is_offline = layout_odd_pageblocks),
+	IN_MOVABLE_ZONE(", a page inside a max-order chunk",
+			.is_offline = layout_in_max_order),
+	IN_KERNEL_ZONE(", a page inside a max-order chunk",
+		       .is_offline = layout_in_max_order),
+	IN_MOVABLE_ZONE(", every other page", .is_offline = layout_odd_pages),
+	IN_KERNEL_ZONE(", every other page", .is_offline = layout_odd_pages),
 };
 
 KUNIT_ARRAY_PARAM_DESC(layout, layouts, desc);
 
-static void expect_sections(struct phantom_memory *ph, bool online)
+static void expect_sections_online(struct phantom_memory *ph, bool online)
 {
 	unsigned long pfn;
 
@@ -100,8 +104,8 @@ static void expect_offlined(struct phantom_memory *ph, unsigned long nr_offline)
 			__offline_isolated_pages(ph->start_pfn,
 						 phantom_end_pfn(ph)));
 	KUNIT_EXPECT_EQ(ph->test, 0, phantom_nr_free(ph));
-	expect_sections(ph, false);
-	phantom_retake(ph);
+	expect_sections_online(ph, false);
+	phantom_undo_offline_isolated(ph);
 }
 
 static void offlining_does_not_count_skippable_pages(struct kunit *test)
@@ -123,7 +127,7 @@ static void offlining_does_not_count_skippable_pages(struct kunit *test)
 						 phantom_end_pfn(ph),
 						 PB_ISOLATE_MODE_MEM_OFFLINE));
 
-	expect_sections(ph, true);
+	expect_sections_online(ph, true);
 	expect_offlined(ph, nr_offline);
 }
 
@@ -136,7 +140,7 @@ static void require_warnings(struct kunit *test)
 
 static void offlining_warns_about_nonskippable_page(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	require_warnings(test);
 	phantom_set(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
@@ -158,7 +162,7 @@ KUNIT_ARRAY_PARAM_DESC(wrong_count, wrong_count_params, desc);
 static void offlining_warns_about_skippable_page_with_wrong_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	require_warnings(test);
 	set_page_count(pfn_to_page(ph->start_pfn + 1), param->count);
@@ -172,7 +176,7 @@ static void offlining_warns_about_skippable_page_with_wrong_count(struct kunit *
 
 static void offlining_does_not_count_hwpoisoned_skippable_page(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
@@ -184,7 +188,7 @@ static void offlining_does_not_count_hwpoisoned_skippable_page(struct kunit *tes
 /* They are managed, in the buddy or in use. */
 static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 	struct page *free, *used;
 
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
@@ -192,7 +196,7 @@ static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	free = pfn_to_page(ph->start_pfn);
-	used = lend_page(ph->start_pfn + pageblock_nr_pages);
+	used = mark_page_in_use(ph->start_pfn + pageblock_nr_pages);
 	SetPageHWPoison(free);
 	SetPageHWPoison(used);
 	KUNIT_EXPECT_EQ(test, pageblock_nr_pages + 1,
@@ -200,14 +204,14 @@ static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
 						 phantom_end_pfn(ph)));
 	KUNIT_EXPECT_EQ(test, 0, phantom_nr_free(ph));
 	ClearPageHWPoison(free);
-	phantom_retake(ph);
+	phantom_undo_offline_isolated(ph);
 	ClearPageHWPoison(used);
-	take_page_back(used);
+	mark_page_offline(used);
 }
 
 static void offlining_counts_free_page_with_the_bit(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_isolate(test);
+	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	__set_bit(PG_owner_2, &pfn_to_page(ph->start_pfn)->flags.f);
@@ -265,7 +269,7 @@ struct hotplug_observer {
 	bool old_protocol;
 };
 
-static void observe_counts(struct hotplug_observer *observer)
+static void record_ref_counts(struct hotplug_observer *observer)
 {
 	unsigned long pfn;
 
@@ -283,7 +287,7 @@ static void observe_counts(struct hotplug_observer *observer)
 	}
 }
 
-static void add_to_counts(struct phantom_memory *ph, int nr)
+static void add_to_ref_counts(struct phantom_memory *ph, int nr)
 {
 	unsigned long pfn;
 
@@ -293,7 +297,7 @@ static void add_to_counts(struct phantom_memory *ph, int nr)
 	}
 }
 
-static int observe_hotplug(struct notifier_block *nb, unsigned long event,
+static int observer_notify(struct notifier_block *nb, unsigned long event,
 			   void *arg)
 {
 	struct hotplug_observer *observer =
@@ -309,15 +313,15 @@ static int observe_hotplug(struct notifier_block *nb, unsigned long event,
 
 	switch (event) {
 	case MEM_GOING_OFFLINE:
-		observe_counts(observer);
+		record_ref_counts(observer);
 		if (observer->old_protocol)
-			add_to_counts(ph, -1);
+			add_to_ref_counts(ph, -1);
 		if (observer->veto)
 			return notifier_from_errno(-EPERM);
 		break;
 	case MEM_CANCEL_OFFLINE:
 		if (observer->old_protocol)
-			add_to_counts(ph, 1);
+			add_to_ref_counts(ph, 1);
 		break;
 	case MEM_OFFLINE:
 		if (observer->extra_reference) {
@@ -330,22 +334,22 @@ static int observe_hotplug(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_OK;
 }
 
-static void stop_observing(void *nb)
+static void unregister_observer(void *nb)
 {
 	unregister_memory_notifier(nb);
 }
 
-static struct hotplug_observer *observe(struct phantom_memory *ph)
+static struct hotplug_observer *register_observer(struct phantom_memory *ph)
 {
 	struct hotplug_observer *observer;
 
 	observer = kunit_kzalloc(ph->test, sizeof(*observer), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(ph->test, observer);
 	observer->ph = ph;
-	observer->nb.notifier_call = observe_hotplug;
+	observer->nb.notifier_call = observer_notify;
 	KUNIT_ASSERT_EQ(ph->test, 0, register_memory_notifier(&observer->nb));
 	KUNIT_ASSERT_EQ(ph->test, 0,
-			kunit_add_action_or_reset(ph->test, stop_observing,
+			kunit_add_action_or_reset(ph->test, unregister_observer,
 						  &observer->nb));
 	return observer;
 }
@@ -364,14 +368,14 @@ static void expect_events(struct hotplug_observer *observer, bool offline)
 }
 
 /* The first quarter of a memory block is free, the rest can be skipped. */
-static void plug_a_quarter(struct phantom_memory *ph)
+static void free_first_quarter(struct phantom_memory *ph)
 {
 	phantom_set(ph, ph->start_pfn, ph->nr_pages / 4, PHANTOM_FREE);
 	phantom_set(ph, ph->start_pfn + ph->nr_pages / 4, ph->nr_pages / 4 * 3,
 		    PHANTOM_SKIPPABLE);
 }
 
-static void expect_plugged_a_quarter(struct phantom_memory *ph)
+static void expect_first_quarter_free(struct phantom_memory *ph)
 {
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages / 4, PHANTOM_FREE);
 	phantom_expect(ph, ph->start_pfn + ph->nr_pages / 4,
@@ -417,7 +421,7 @@ static void counters_are_right_at_each_step_of_hotplug(struct kunit *test)
 	phantom_snapshot_expect(test, &offline);
 
 	phantom_block_online(ph, param->online_type);
-	plug_a_quarter(ph);
+	free_first_quarter(ph);
 	expect_snapshot_online(ph, &offline, ph->nr_pages / 4);
 
 	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
@@ -443,7 +447,7 @@ static void offline_and_remove_memory_skips_pages(struct kunit *test)
 	phantom_snapshot_take(&without);
 	ph = phantom_memory_add(test, memory_block_size_bytes());
 	phantom_block_online(ph, param->online_type);
-	plug_a_quarter(ph);
+	free_first_quarter(ph);
 	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline_and_remove(ph));
 	phantom_snapshot_expect(test, &without);
 }
@@ -455,7 +459,7 @@ static void offline_and_remove_memory_needs_the_flag(struct kunit *test)
 	struct phantom_snapshot online;
 
 	phantom_block_online(ph, param->online_type);
-	plug_a_quarter(ph);
+	free_first_quarter(ph);
 	phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_OFFLINE);
 	phantom_snapshot_take(&online);
 	KUNIT_EXPECT_EQ(test, -EBUSY,
@@ -464,7 +468,7 @@ static void offline_and_remove_memory_needs_the_flag(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, MEM_ONLINE, ph->block->state);
 	phantom_snapshot_expect(test, &online);
 	phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_SKIPPABLE);
-	expect_plugged_a_quarter(ph);
+	expect_first_quarter_free(ph);
 }
 
 static void nonskippable_page_blocks_offlining_until_marked(struct kunit *test)
@@ -475,7 +479,7 @@ static void nonskippable_page_blocks_offlining_until_marked(struct kunit *test)
 
 	phantom_snapshot_take(&offline);
 	phantom_block_online(ph, param->online_type);
-	plug_a_quarter(ph);
+	free_first_quarter(ph);
 	phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_OFFLINE);
 	phantom_snapshot_take(&online);
 
@@ -518,7 +522,7 @@ static void refused_memory_is_still_usable(struct kunit *test)
 static void notifiers_see_pages_with_their_reference(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	struct hotplug_observer *observer = observe(ph);
+	struct hotplug_observer *observer = register_observer(ph);
 
 	KUNIT_ASSERT_EQ(test, 0, phantom_offline(ph));
 	expect_events(observer, true);
@@ -532,7 +536,7 @@ static void notifier_vetoes_offlining(struct kunit *test)
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	phantom_snapshot_take(&online);
-	observer = observe(ph);
+	observer = register_observer(ph);
 	observer->veto = true;
 
 	KUNIT_EXPECT_EQ(test, -EPERM, phantom_offline(ph));
@@ -558,7 +562,7 @@ static void old_protocol_is_refused_and_loses_nothing(struct kunit *test)
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	phantom_snapshot_take(&online);
-	observer = observe(ph);
+	observer = register_observer(ph);
 	observer->old_protocol = true;
 
 	KUNIT_EXPECT_EQ(test, -EBUSY, phantom_offline(ph));
@@ -582,7 +586,7 @@ static void extra_reference_does_not_free_the_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	struct page *page = pfn_to_page(ph->start_pfn + 1);
-	struct hotplug_observer *observer = observe(ph);
+	struct hotplug_observer *observer = register_observer(ph);
 
 	require_warnings(test);
 	get_page(page);
@@ -604,7 +608,7 @@ static void counters_do_not_drift_over_200_rounds(struct kunit *test)
 	phantom_snapshot_take(&offline);
 	for (i = 0; i < 200; i++) {
 		phantom_online(ph, param->online_type);
-		plug_a_quarter(ph);
+		free_first_quarter(ph);
 		if (!i)
 			phantom_snapshot_take(&online);
 		else
@@ -644,16 +648,16 @@ static struct kunit_suite offline_skippable_suite = {
  * The ground that all of these suites stand on: phantom memory
  */
 
-struct allocation {
+struct allocated_pages {
 	struct list_head pages;
 };
 
-static void free_allocation(void *arg)
+static void free_allocated_pages(void *arg)
 {
-	struct allocation *allocation = arg;
+	struct allocated_pages *allocated = arg;
 	struct page *page, *next;
 
-	list_for_each_entry_safe(page, next, &allocation->pages, lru)
+	list_for_each_entry_safe(page, next, &allocated->pages, lru)
 		__free_page(page);
 }
 
@@ -664,21 +668,22 @@ static void phantom_memory_is_never_allocated(struct kunit *test)
 		GFP_KERNEL, GFP_ATOMIC, GFP_NOWAIT, GFP_HIGHUSER_MOVABLE,
 	};
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_FREE);
-	struct allocation *allocation;
+	struct allocated_pages *allocated;
 	int i;
 
-	allocation = kunit_kmalloc(test, sizeof(*allocation), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, allocation);
-	INIT_LIST_HEAD(&allocation->pages);
+	allocated = kunit_kmalloc(test, sizeof(*allocated), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, allocated);
+	INIT_LIST_HEAD(&allocated->pages);
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, free_allocation, allocation));
+			kunit_add_action_or_reset(test, free_allocated_pages,
+						  allocated));
 
 	/* A few more than what the pcplists may have in stock. */
 	for (i = 0; i < 1024; i++) {
 		struct page *page = alloc_page(gfps[i % ARRAY_SIZE(gfps)]);
 
 		KUNIT_ASSERT_NOT_NULL(test, page);
-		list_add(&page->lru, &allocation->pages);
+		list_add(&page->lru, &allocated->pages);
 		KUNIT_ASSERT_PTR_NE(test, ph->zone, page_zone(page));
 	}
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_FREE);

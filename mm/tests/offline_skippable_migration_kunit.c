@@ -140,18 +140,18 @@ static void expect_scan(struct kunit *test, struct phantom_memory *ph, int ret,
 }
 
 /* Make a phantom page look as if it were in the page cache, for a scan only. */
-static struct page *lend_page_to_lru(unsigned long pfn)
+static struct page *mark_page_on_lru(unsigned long pfn)
 {
-	struct page *page = lend_page(pfn);
+	struct page *page = mark_page_in_use(pfn);
 
 	SetPageLRU(page);
 	return page;
 }
 
-static void take_page_back_from_lru(struct page *page)
+static void mark_lru_page_offline(struct page *page)
 {
 	ClearPageLRU(page);
-	take_page_back(page);
+	mark_page_offline(page);
 }
 
 static void scan_passes_over_skippable_pages(struct kunit *test)
@@ -195,28 +195,28 @@ static void scan_finds_movable_page_behind_skippable_pages(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	struct page *page = lend_page_to_lru(pfn_at(ph, param));
+	struct page *page = mark_page_on_lru(pfn_at(ph, param));
 
 	expect_scan(test, ph, 0, page_to_pfn(page));
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 static void scan_finds_movable_page_before_nonskippable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
-	struct page *page = lend_page_to_lru(ph->start_pfn);
+	struct page *page = mark_page_on_lru(ph->start_pfn);
 
 	expect_scan(test, ph, 0, page_to_pfn(page));
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 static void scan_stops_at_nonskippable_page_before_movable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
-	struct page *page = lend_page_to_lru(ph->start_pfn + 1);
+	struct page *page = mark_page_on_lru(ph->start_pfn + 1);
 
 	expect_scan(test, ph, -EBUSY, NO_PFN);
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 static void scan_finds_balloon_page(struct kunit *test)
@@ -236,14 +236,14 @@ static void scan_finds_balloon_page(struct kunit *test)
 static void scan_ends_with_its_range(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	struct page *page = lend_page_to_lru(ph->start_pfn + 1);
+	struct page *page = mark_page_on_lru(ph->start_pfn + 1);
 	unsigned long pfn = NO_PFN;
 
 	KUNIT_EXPECT_EQ(test, -ENOENT, scan_movable_pages(ph->start_pfn,
 							  ph->start_pfn + 1,
 							  &pfn));
 	KUNIT_EXPECT_EQ(test, NO_PFN, pfn);
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 /* It is in use by the kernel. What hugetlb has in its private data, others do not. */
@@ -278,9 +278,9 @@ static void scan_steps_over_unmigratable_hugetlb_folio(struct kunit *test)
 	__SetPageOffline(folio_page(folio, LARGE_NR_PAGES - 1));
 	expect_scan(test, ph, -ENOENT, NO_PFN);
 
-	page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
+	page = mark_page_on_lru(ph->start_pfn + LARGE_NR_PAGES);
 	expect_scan(test, ph, 0, page_to_pfn(page));
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 static void scan_ends_with_its_range_inside_hugetlb_folio(struct kunit *test)
@@ -290,16 +290,16 @@ static void scan_ends_with_its_range_inside_hugetlb_folio(struct kunit *test)
 	struct page *page;
 
 	phantom_make_hugetlb_folio(ph, ph->start_pfn, LARGE_ORDER);
-	page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
+	page = mark_page_on_lru(ph->start_pfn + LARGE_NR_PAGES);
 	KUNIT_EXPECT_EQ(test, -ENOENT, scan_movable_pages(ph->start_pfn,
 							  ph->start_pfn + 2,
 							  &pfn));
 	KUNIT_EXPECT_EQ(test, NO_PFN, pfn);
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 /* What the kernel believes to be the size of a large folio. */
-static void set_nr_pages(struct folio *folio, unsigned long nr_pages)
+static void set_folio_nr_pages(struct folio *folio, unsigned long nr_pages)
 {
 #ifdef NR_PAGES_IN_LARGE_FOLIO
 	folio->_nr_pages = nr_pages;
@@ -323,17 +323,17 @@ static void scan_ignores_impossible_size_of_hugetlb_folio(struct kunit *test)
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 	struct folio *folio =
 		phantom_make_hugetlb_folio(ph, ph->start_pfn, LARGE_ORDER);
-	struct page *page = lend_page_to_lru(ph->start_pfn + LARGE_NR_PAGES);
+	struct page *page = mark_page_on_lru(ph->start_pfn + LARGE_NR_PAGES);
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(impossible); i++) {
-		set_nr_pages(folio, impossible[i]);
+		set_folio_nr_pages(folio, impossible[i]);
 		expect_scan(test, ph, 0, page_to_pfn(page));
 	}
 	/* The largest that is possible is taken for true. */
-	set_nr_pages(folio, MAX_FOLIO_NR_PAGES);
+	set_folio_nr_pages(folio, MAX_FOLIO_NR_PAGES);
 	expect_scan(test, ph, -ENOENT, NO_PFN);
-	take_page_back_from_lru(page);
+	mark_lru_page_offline(page);
 }
 
 static struct kunit_case offline_skippable_scan_cases[] = {
@@ -354,10 +354,12 @@ static struct kunit_case offline_skippable_scan_cases[] = {
 	KUNIT_CASE_PARAM(scan_passes_over_large_folio_not_on_lru,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(scan_finds_migratable_hugetlb_folio, zone_gen_params),
-	KUNIT_CASE_PARAM(scan_steps_over_unmigratable_hugetlb_folio, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_steps_over_unmigratable_hugetlb_folio,
+			 zone_gen_params),
 	KUNIT_CASE_PARAM(scan_ends_with_its_range_inside_hugetlb_folio,
 			 zone_gen_params),
-	KUNIT_CASE_PARAM(scan_ignores_impossible_size_of_hugetlb_folio, zone_gen_params),
+	KUNIT_CASE_PARAM(scan_ignores_impossible_size_of_hugetlb_folio,
+			 zone_gen_params),
 	{}
 };
 
@@ -373,7 +375,7 @@ static struct kunit_suite offline_skippable_scan_suite = {
  */
 
 /* Where the next kernel message goes to. */
-static u64 log_end(void)
+static u64 log_next_seq(void)
 {
 	struct kmsg_dump_iter iter;
 
@@ -382,9 +384,12 @@ static u64 log_end(void)
 }
 
 /* Whether do_migrate_range() has said @what about a page since @seq. */
-static bool logged_since(u64 seq, const char *what)
+static bool is_logged_since(u64 seq, const char *what)
 {
-	struct kmsg_dump_iter iter = { .cur_seq = seq, .next_seq = log_end() };
+	struct kmsg_dump_iter iter = {
+		.cur_seq = seq,
+		.next_seq = log_next_seq(),
+	};
 	char line[128];
 	size_t len;
 
@@ -395,32 +400,32 @@ static bool logged_since(u64 seq, const char *what)
 	return false;
 }
 
-static bool complained_since(u64 seq)
+static bool isolation_failure_logged_since(u64 seq)
 {
-	return logged_since(seq, "failed to isolate pfn");
+	return is_logged_since(seq, "failed to isolate pfn");
 }
 
 static void migrate_leaves_skippable_pages_alone(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	const u64 seq = log_end();
+	const u64 seq = log_next_seq();
 
 	do_migrate_range(ph->start_pfn, phantom_end_pfn(ph));
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
-	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 }
 
 /* Without the flag, it tries, fails, and says so: compare the case above. */
 static void migrate_cannot_move_nonskippable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	const u64 seq = log_end();
+	const u64 seq = log_next_seq();
 
 	phantom_set(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
 	do_migrate_range(ph->start_pfn, phantom_end_pfn(ph));
 	phantom_expect(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
 	if (IS_ENABLED(CONFIG_PRINTK))
-		KUNIT_EXPECT_TRUE(test, complained_since(seq));
+		KUNIT_EXPECT_TRUE(test, isolation_failure_logged_since(seq));
 }
 
 static void migrate_moves_balloon_page(struct kunit *test)
@@ -462,14 +467,14 @@ static const struct address_space_operations movable_aops = {
 	.migrate_folio = migrate_folio,
 };
 
-static int cannot_migrate_folio(struct address_space *mapping, struct folio *dst,
-				struct folio *src, enum migrate_mode mode)
+static int fail_migrate_folio(struct address_space *mapping, struct folio *dst,
+			      struct folio *src, enum migrate_mode mode)
 {
 	return -EIO;
 }
 
-static const struct address_space_operations stuck_aops = {
-	.migrate_folio = cannot_migrate_folio,
+static const struct address_space_operations failing_aops = {
+	.migrate_folio = fail_migrate_folio,
 };
 
 static void close_file(void *file)
@@ -495,9 +500,10 @@ create_mapping(struct kunit *test, const struct address_space_operations *aops)
 }
 
 /* Hand over some of the real pages to the page cache, as a folio on the LRU. */
-static struct folio *cache_folio(struct kunit *test,
-				 struct address_space *mapping, pgoff_t index,
-				 struct page *pages, unsigned int order)
+static struct folio *page_cache_add(struct kunit *test,
+				    struct address_space *mapping,
+				    pgoff_t index, struct page *pages,
+				    unsigned int order)
 {
 	struct folio *folio;
 	int i;
@@ -526,9 +532,9 @@ static struct folio *cache_folio(struct kunit *test,
 }
 
 /* Expect a folio in the page cache, with its contents, at @pfn or anywhere else. */
-static void expect_cached(struct kunit *test, struct address_space *mapping,
-			  pgoff_t index, unsigned int order, unsigned long pfn,
-			  bool there)
+static void expect_in_cache(struct kunit *test, struct address_space *mapping,
+			    pgoff_t index, unsigned int order,
+			    unsigned long pfn, bool there)
 {
 	struct folio *folio = filemap_get_folio(mapping, index);
 
@@ -544,13 +550,13 @@ static void expect_cached(struct kunit *test, struct address_space *mapping,
 static void expect_moved(struct kunit *test, struct address_space *mapping,
 			 pgoff_t index, unsigned int order, unsigned long pfn)
 {
-	expect_cached(test, mapping, index, order, pfn, false);
+	expect_in_cache(test, mapping, index, order, pfn, false);
 }
 
 static void expect_not_moved(struct kunit *test, struct address_space *mapping,
 			     pgoff_t index, unsigned int order, unsigned long pfn)
 {
-	expect_cached(test, mapping, index, order, pfn, true);
+	expect_in_cache(test, mapping, index, order, pfn, true);
 }
 
 /* The owner of that bit is the file system, see PG_mappedtodisk. */
@@ -559,11 +565,11 @@ static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test
 	struct address_space *mapping = create_mapping(test, &movable_aops);
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
-	const u64 seq = log_end();
+	const u64 seq = log_next_seq();
 
-	folio_set_mappedtodisk(cache_folio(test, mapping, 0, pages + 2, 0));
+	folio_set_mappedtodisk(page_cache_add(test, mapping, 0, pages + 2, 0));
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
-	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 	expect_still_skippable(test, pages);
 	expect_still_skippable(test, pages + 1);
 	expect_still_skippable(test, pages + 3);
@@ -579,7 +585,7 @@ static void migrate_moves_only_pages_in_its_range(struct kunit *test)
 	int i;
 
 	for (i = 0; i < 5; i++)
-		cache_folio(test, mapping, i, pages + i, 0);
+		page_cache_add(test, mapping, i, pages + i, 0);
 	do_migrate_range(start_pfn + 1, start_pfn + 4);
 	expect_not_moved(test, mapping, 0, 0, start_pfn);
 	for (i = 1; i < 4; i++)
@@ -592,16 +598,17 @@ static void migrate_moves_large_folio_as_one(struct kunit *test)
 	struct address_space *mapping = create_mapping(test, &movable_aops);
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
-	const u64 seq = log_end();
+	const u64 seq = log_next_seq();
 
-	cache_folio(test, mapping, 0, pages, LARGE_ORDER);
-	cache_folio(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES, 0);
+	page_cache_add(test, mapping, 0, pages, LARGE_ORDER);
+	page_cache_add(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
+		       0);
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
 	/* The next page is the one behind it. */
 	expect_moved(test, mapping, LARGE_NR_PAGES, 0,
 		     start_pfn + LARGE_NR_PAGES);
-	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 }
 
 static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
@@ -610,9 +617,9 @@ static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
 
-	cache_folio(test, mapping, 0, pages, LARGE_ORDER);
-	cache_folio(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
-		    LARGE_ORDER);
+	page_cache_add(test, mapping, 0, pages, LARGE_ORDER);
+	page_cache_add(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
+		       LARGE_ORDER);
 	do_migrate_range(start_pfn + 1, start_pfn + LARGE_NR_PAGES + 1);
 	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
 	expect_moved(test, mapping, LARGE_NR_PAGES, LARGE_ORDER,
@@ -621,11 +628,11 @@ static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
 
 static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 {
-	struct address_space *mapping = create_mapping(test, &stuck_aops);
+	struct address_space *mapping = create_mapping(test, &failing_aops);
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
-	const u64 seq = log_end();
-	struct folio *folio = cache_folio(test, mapping, 0, pages + 2, 0);
+	const u64 seq = log_next_seq();
+	struct folio *folio = page_cache_add(test, mapping, 0, pages + 2, 0);
 
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
@@ -633,14 +640,14 @@ static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
 	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
 	if (IS_ENABLED(CONFIG_PRINTK))
-		KUNIT_EXPECT_TRUE(test, logged_since(seq, "migrating pfn"));
+		KUNIT_EXPECT_TRUE(test, is_logged_since(seq, "migrating pfn"));
 }
 
 /*
  * Migrating HWPoison pages: they are not, as nobody may read them
  */
 
-static void heal(void *arg)
+static void unpoison_folio(void *arg)
 {
 	struct folio *folio = arg;
 	long i;
@@ -656,7 +663,7 @@ static void heal(void *arg)
  * Poison the last page of a folio, which nobody is to free in the meantime. The
  * first page of a hugetlb folio stands for all, see folio_set_hugetlb_hwpoison().
  */
-static void poison(struct kunit *test, struct folio *folio)
+static void poison_folio(struct kunit *test, struct folio *folio)
 {
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
@@ -669,7 +676,8 @@ static void poison(struct kunit *test, struct folio *folio)
 			folio_set_has_hwpoisoned(folio);
 	}
 	folio_get(folio);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, heal, folio));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, unpoison_folio, folio));
 }
 
 struct locked_folio {
@@ -677,7 +685,7 @@ struct locked_folio {
 	struct timer_list timer;
 };
 
-static void unlock_folio(struct timer_list *timer)
+static void unlock_folio_on_timer(struct timer_list *timer)
 {
 	struct locked_folio *locked = timer_container_of(locked, timer, timer);
 
@@ -685,14 +693,14 @@ static void unlock_folio(struct timer_list *timer)
 }
 
 /* Migrate pages, and expect that nobody waits for the lock of a folio. */
-static void migrate_without_lock(struct kunit *test, struct folio *folio,
+static void migrate_locked_folio(struct kunit *test, struct folio *folio,
 				 unsigned long start_pfn, unsigned long end_pfn)
 {
 	struct locked_folio locked = { .folio = folio };
 	bool waited;
 
 	folio_lock(folio);
-	timer_setup_on_stack(&locked.timer, unlock_folio, 0);
+	timer_setup_on_stack(&locked.timer, unlock_folio_on_timer, 0);
 	mod_timer(&locked.timer, jiffies + HZ);
 	do_migrate_range(start_pfn, end_pfn);
 	waited = !timer_delete_sync(&locked.timer);
@@ -708,15 +716,15 @@ static void migrate_takes_hwpoisoned_folio_off_the_lru(struct kunit *test)
 	struct address_space *mapping = create_mapping(test, &movable_aops);
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
-	struct folio *folio = cache_folio(test, mapping, 0, pages + 2, 0);
-	const u64 seq = log_end();
+	struct folio *folio = page_cache_add(test, mapping, 0, pages + 2, 0);
+	const u64 seq = log_next_seq();
 	int count;
 
-	poison(test, folio);
+	poison_folio(test, folio);
 	count = folio_ref_count(folio);
-	migrate_without_lock(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
+	migrate_locked_folio(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
-	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 	KUNIT_EXPECT_FALSE(test, folio_test_lru(folio));
 	KUNIT_EXPECT_EQ(test, count + 1, folio_ref_count(folio));
 	if (!folio_test_lru(folio))
@@ -728,16 +736,16 @@ static void migrate_leaves_hwpoisoned_folio_not_on_lru_alone(struct kunit *test)
 	struct address_space *mapping = create_mapping(test, &movable_aops);
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
-	struct folio *folio = cache_folio(test, mapping, 0, pages + 2, 0);
-	const u64 seq = log_end();
+	struct folio *folio = page_cache_add(test, mapping, 0, pages + 2, 0);
+	const u64 seq = log_next_seq();
 	int count;
 
-	poison(test, folio);
+	poison_folio(test, folio);
 	KUNIT_ASSERT_TRUE(test, folio_isolate_lru(folio));
 	count = folio_ref_count(folio);
-	migrate_without_lock(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
+	migrate_locked_folio(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
-	KUNIT_EXPECT_FALSE(test, complained_since(seq));
+	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 	KUNIT_EXPECT_EQ(test, count, folio_ref_count(folio));
 	folio_putback_lru(folio);
 }
@@ -747,13 +755,15 @@ static void migrate_leaves_large_hwpoisoned_folio_alone(struct kunit *test)
 	struct address_space *mapping = create_mapping(test, &movable_aops);
 	struct page *pages = alloc_real_pages(test);
 	const unsigned long start_pfn = page_to_pfn(pages);
-	struct folio *folio = cache_folio(test, mapping, 0, pages, LARGE_ORDER);
+	struct folio *folio = page_cache_add(test, mapping, 0, pages,
+					     LARGE_ORDER);
 	int count;
 
-	cache_folio(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES, 0);
-	poison(test, folio);
+	page_cache_add(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
+		       0);
+	poison_folio(test, folio);
 	count = folio_ref_count(folio);
-	migrate_without_lock(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
+	migrate_locked_folio(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_not_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
 	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
 	KUNIT_EXPECT_EQ(test, count, folio_ref_count(folio));
@@ -791,7 +801,7 @@ static struct folio *map_poisoned_folio(struct kunit *test, unsigned long addr)
 {
 	struct folio *folio = get_mapped_folio(test, addr);
 
-	poison(test, folio);
+	poison_folio(test, folio);
 	folio_put(folio);
 	return folio;
 }
@@ -828,7 +838,7 @@ static void migrate_unmaps_hwpoisoned_folio_not_on_lru(struct kunit *test)
  */
 
 #ifdef CONFIG_HUGETLB_PAGE
-static void forbid_surplus(void *nr_overcommit_huge_pages)
+static void restore_nr_overcommit(void *nr_overcommit_huge_pages)
 {
 	default_hstate.nr_overcommit_huge_pages =
 		(unsigned long)nr_overcommit_huge_pages;
@@ -849,7 +859,7 @@ static unsigned long map_hugetlb_to_user(struct kunit *test)
 		kunit_skip(test, "there are no huge pages from the page allocator");
 
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action(test, forbid_surplus,
+			kunit_add_action(test, restore_nr_overcommit,
 					 (void *)h->nr_overcommit_huge_pages));
 	h->nr_overcommit_huge_pages = h->surplus_huge_pages + 1;
 	file = hugetlb_file_setup("offline_skippable", huge_page_size(h),

@@ -414,9 +414,10 @@ static void phantom_online_page(struct page *page, unsigned int order)
 }
 
 /* From now on, phantom_online_page() decides about @nr_pages from @start_pfn. */
-static void phantom_going_online(struct phantom_memory *ph,
-				 unsigned long start_pfn, unsigned long nr_pages,
-				 enum mmop online_type)
+static void phantom_prepare_online(struct phantom_memory *ph,
+				   unsigned long start_pfn,
+				   unsigned long nr_pages,
+				   enum mmop online_type)
 {
 	KUNIT_ASSERT_NULL_MSG(ph->test, ph->zone, "already online");
 	if (set_online_page_callback(phantom_online_page))
@@ -432,7 +433,7 @@ static void phantom_going_online(struct phantom_memory *ph,
 static void phantom_offline_action(void *arg);
 
 /* @ph has no online part any more. */
-static void phantom_forget_online(struct phantom_memory *ph)
+static void phantom_clear_online(struct phantom_memory *ph)
 {
 	if (ph->block)
 		memory_block_put(ph->block);
@@ -441,12 +442,12 @@ static void phantom_forget_online(struct phantom_memory *ph)
 }
 
 /* Onlining ended with @ret: aborts the test case if that is not 0. */
-static void phantom_gone_online(struct phantom_memory *ph, int ret)
+static void phantom_finish_online(struct phantom_memory *ph, int ret)
 {
 	restore_online_page_callback(phantom_online_page);
 	phantom_onlining = NULL;
 	if (ret)
-		phantom_forget_online(ph);
+		phantom_clear_online(ph);
 	KUNIT_ASSERT_EQ_MSG(ph->test, 0, ret, "onlining failed");
 	KUNIT_ASSERT_EQ(ph->test, 0,
 			kunit_add_action_or_reset(ph->test,
@@ -472,12 +473,12 @@ void phantom_online(struct phantom_memory *ph, enum mmop online_type)
 	const unsigned long nr_pages = PHANTOM_NR_PAGES;
 	int ret;
 
-	phantom_going_online(ph, PHYS_PFN(ph->start + ph->size) - nr_pages,
-			     nr_pages, online_type);
+	phantom_prepare_online(ph, PHYS_PFN(ph->start + ph->size) - nr_pages,
+			       nr_pages, online_type);
 	mem_hotplug_begin();
 	ret = online_pages(ph->start_pfn, nr_pages, ph->zone, NULL);
 	mem_hotplug_done();
-	phantom_gone_online(ph, ret);
+	phantom_finish_online(ph, ret);
 }
 
 /**
@@ -542,8 +543,9 @@ void phantom_block_online(struct phantom_memory *ph, enum mmop online_type)
 {
 	int ret = -ENODEV;
 
-	phantom_going_online(ph, PHYS_PFN(ph->start),
-			     PHYS_PFN(memory_block_size_bytes()), online_type);
+	phantom_prepare_online(ph, PHYS_PFN(ph->start),
+			       PHYS_PFN(memory_block_size_bytes()),
+			       online_type);
 	lock_device_hotplug();
 	ph->block = memory_block_get(phys_to_block_id(ph->start));
 	if (ph->block) {
@@ -551,12 +553,12 @@ void phantom_block_online(struct phantom_memory *ph, enum mmop online_type)
 		ret = device_online(&ph->block->dev);
 	}
 	unlock_device_hotplug();
-	phantom_gone_online(ph, ret);
+	phantom_finish_online(ph, ret);
 }
 
 /* Give PageOffline() pages to the buddy, in chunks as large as possible. */
-static void phantom_plug(struct phantom_memory *ph, unsigned long pfn,
-			 unsigned long nr_pages)
+static void phantom_give_to_buddy(struct phantom_memory *ph, unsigned long pfn,
+				  unsigned long nr_pages)
 {
 	const unsigned long end_pfn = pfn + nr_pages;
 
@@ -596,7 +598,7 @@ void phantom_set(struct phantom_memory *ph, unsigned long pfn,
 			__ClearPageOfflineSkippable(pfn_to_page(pfn + i));
 	}
 	if (state == PHANTOM_FREE)
-		phantom_plug(ph, pfn, nr_pages);
+		phantom_give_to_buddy(ph, pfn, nr_pages);
 }
 
 static bool phantom_page_is(const struct page *page, enum phantom_state state,
@@ -692,7 +694,7 @@ unsigned long phantom_nr_free(struct phantom_memory *ph)
 }
 
 /* Own pages that are neither free nor in use any more. */
-static void phantom_own(unsigned long pfn, unsigned long nr_pages)
+static void phantom_make_offline(unsigned long pfn, unsigned long nr_pages)
 {
 	adjust_managed_page_count(pfn_to_page(pfn), -nr_pages);
 	for (; nr_pages--; pfn++) {
@@ -702,7 +704,7 @@ static void phantom_own(unsigned long pfn, unsigned long nr_pages)
 }
 
 /**
- * phantom_retake() - own the pages that __offline_isolated_pages() set free
+ * phantom_undo_offline_isolated() - own the pages that __offline_isolated_pages() set free
  * @ph: the phantom memory, all of which was passed to __offline_isolated_pages()
  *
  * Takes the place of what offline_pages() does next, and of onlining again: what
@@ -711,7 +713,7 @@ static void phantom_own(unsigned long pfn, unsigned long nr_pages)
  *
  * Context: May sleep.
  */
-void phantom_retake(struct phantom_memory *ph)
+void phantom_undo_offline_isolated(struct phantom_memory *ph)
 {
 	unsigned long pfn, step;
 
@@ -720,7 +722,7 @@ void phantom_retake(struct phantom_memory *ph)
 
 		step = PageBuddy(page) ? 1UL << buddy_order(page) : 1;
 		if (!page_has_type(page) && !PageHWPoison(page))
-			phantom_own(pfn, 1);
+			phantom_make_offline(pfn, 1);
 	}
 	online_mem_sections(ph->start_pfn, phantom_end_pfn(ph));
 }
@@ -783,7 +785,8 @@ struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
 }
 
 /* Get a free page of phantom memory out of the buddy. Needs the zone lock. */
-static unsigned long phantom_unplug(struct zone *zone, struct page *page)
+static unsigned long phantom_take_from_buddy(struct zone *zone,
+					     struct page *page)
 {
 	const unsigned long min_wmark = zone->_watermark[WMARK_MIN];
 	unsigned long nr_pages;
@@ -793,7 +796,7 @@ static unsigned long phantom_unplug(struct zone *zone, struct page *page)
 	nr_pages = __isolate_free_page(page, buddy_order(page));
 	zone->_watermark[WMARK_MIN] = min_wmark;
 
-	phantom_own(page_to_pfn(page), nr_pages);
+	phantom_make_offline(page_to_pfn(page), nr_pages);
 	return nr_pages;
 }
 
@@ -801,7 +804,7 @@ static unsigned long phantom_unplug(struct zone *zone, struct page *page)
  * Own all pages again, none of which is in the buddy or isolated then, and prove
  * that nobody was handed out one.
  */
-static void phantom_own_all(struct phantom_memory *ph)
+static void phantom_make_all_offline(struct phantom_memory *ph)
 {
 	struct zone *zone = ph->zone;
 	unsigned long pfn, step;
@@ -815,7 +818,7 @@ static void phantom_own_all(struct phantom_memory *ph)
 		step = 1;
 		scoped_guard(spinlock_irqsave, &zone->lock) {
 			if (PageBuddy(page))
-				step = phantom_unplug(zone, page);
+				step = phantom_take_from_buddy(zone, page);
 		}
 		if (PageHWPoison(page) && !PageOffline(page))
 			__SetPageOffline(page);
@@ -831,11 +834,11 @@ static void phantom_own_all(struct phantom_memory *ph)
 }
 
 /* The online part of @ph went offline, if @ret is 0. */
-static void phantom_gone_offline(struct phantom_memory *ph, int ret)
+static void phantom_finish_offline(struct phantom_memory *ph, int ret)
 {
 	if (ret)
 		return;
-	phantom_forget_online(ph);
+	phantom_clear_online(ph);
 	kunit_remove_action(ph->test, phantom_offline_action, ph);
 }
 
@@ -853,7 +856,7 @@ int phantom_offline(struct phantom_memory *ph)
 	mem_hotplug_begin();
 	ret = offline_pages(ph->start_pfn, ph->nr_pages, ph->zone, NULL);
 	mem_hotplug_done();
-	phantom_gone_offline(ph, ret);
+	phantom_finish_offline(ph, ret);
 	return ret;
 }
 
@@ -871,7 +874,7 @@ int phantom_block_offline(struct phantom_memory *ph)
 	lock_device_hotplug();
 	ret = device_offline(&ph->block->dev);
 	unlock_device_hotplug();
-	phantom_gone_offline(ph, ret);
+	phantom_finish_offline(ph, ret);
 	return ret;
 }
 
@@ -886,7 +889,7 @@ int phantom_block_offline_and_remove(struct phantom_memory *ph)
 {
 	int ret = offline_and_remove_memory(ph->start, ph->size);
 
-	phantom_gone_offline(ph, ret);
+	phantom_finish_offline(ph, ret);
 	if (!ret)
 		ph->size = 0;
 	return ret;
@@ -901,7 +904,7 @@ static void phantom_offline_action(void *arg)
 	 * Offline in a way that does not rely on the code under test, so that a
 	 * single fault does not make every test case fail: if all pages are free.
 	 */
-	phantom_own_all(ph);
+	phantom_make_all_offline(ph);
 	phantom_set(ph, ph->start_pfn, ph->nr_pages,
 		    phantom_guarded(ph) ? PHANTOM_FREE : PHANTOM_SKIPPABLE);
 	ret = ph->block ? phantom_block_offline(ph) : phantom_offline(ph);
@@ -910,13 +913,13 @@ static void phantom_offline_action(void *arg)
 		return;
 
 	/* It is lost. Make it harmless; test cases to come get other memory. */
-	phantom_own_all(ph);
+	phantom_make_all_offline(ph);
 	if (ph == phantom_shared)
 		phantom_shared = NULL;
 }
 
 /* Give all pages to the buddy, and tell about those that are in use. */
-static void phantom_free_all(struct phantom_memory *ph)
+static void phantom_give_all_to_buddy(struct phantom_memory *ph)
 {
 	unsigned long pfn, step;
 	bool in_use = false;
@@ -931,7 +934,7 @@ static void phantom_free_all(struct phantom_memory *ph)
 		if (PageBuddy(page) || PageOffline(page))
 			continue;
 		in_use = true;
-		phantom_own(pfn, 1);
+		phantom_make_offline(pfn, 1);
 	}
 	/* Free pages merge, also with those behind them, so do it only now. */
 	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
@@ -954,7 +957,7 @@ static void phantom_free_all(struct phantom_memory *ph)
 }
 
 /**
- * phantom_reclaim() - remove memory that was added by somebody else
+ * phantom_remove_leftover() - remove memory that was added by somebody else
  * @test: the test case, which fails if the memory cannot be removed, or was in
  *	use
  * @start: start of a range from phantom_find_range()
@@ -965,7 +968,7 @@ static void phantom_free_all(struct phantom_memory *ph)
  *
  * Context: May sleep.
  */
-void phantom_reclaim(struct kunit *test, u64 start, u64 size)
+void phantom_remove_leftover(struct kunit *test, u64 start, u64 size)
 {
 	const u64 block_size = memory_block_size_bytes();
 	const u64 end = start + size;
@@ -987,7 +990,7 @@ void phantom_reclaim(struct kunit *test, u64 start, u64 size)
 		ret = 0;
 		if (ph.block->state == MEM_ONLINE) {
 			ph.zone = page_zone(pfn_to_page(ph.start_pfn));
-			phantom_free_all(&ph);
+			phantom_give_all_to_buddy(&ph);
 			ret = device_offline(&ph.block->dev);
 		}
 		memory_block_put(ph.block);

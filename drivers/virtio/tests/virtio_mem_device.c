@@ -51,8 +51,8 @@ static bool get_range(struct virtio_mem_device *dev, u64 addr, u16 nr_blocks,
 	return true;
 }
 
-static bool all_are(struct virtio_mem_device *dev, unsigned long block,
-		    u16 nr_blocks, bool plugged)
+static bool blocks_are(struct virtio_mem_device *dev, unsigned long block,
+		       u16 nr_blocks, bool plugged)
 {
 	const unsigned long end = block + nr_blocks;
 
@@ -83,7 +83,7 @@ static u16 do_plug(struct virtio_mem_device *dev,
 	unsigned long block;
 
 	if (!get_range(dev, addr, nr_blocks, &block) ||
-	    !all_are(dev, block, nr_blocks, false))
+	    !blocks_are(dev, block, nr_blocks, false))
 		return VIRTIO_MEM_RESP_ERROR;
 	if (virtio_mem_device_plugged_size(dev) + nr_blocks * dev->block_size >
 	    le64_to_cpu(dev->config.requested_size))
@@ -100,7 +100,7 @@ static u16 do_unplug(struct virtio_mem_device *dev,
 	unsigned long block;
 
 	if (!get_range(dev, addr, nr_blocks, &block) ||
-	    !all_are(dev, block, nr_blocks, true))
+	    !blocks_are(dev, block, nr_blocks, true))
 		return VIRTIO_MEM_RESP_ERROR;
 	set_plugged(dev, block, nr_blocks, false);
 	return VIRTIO_MEM_RESP_ACK;
@@ -125,9 +125,9 @@ static u16 do_state(struct virtio_mem_device *dev,
 
 	if (!get_range(dev, addr, nr_blocks, &block))
 		return VIRTIO_MEM_RESP_ERROR;
-	if (all_are(dev, block, nr_blocks, true))
+	if (blocks_are(dev, block, nr_blocks, true))
 		state = VIRTIO_MEM_STATE_PLUGGED;
-	else if (all_are(dev, block, nr_blocks, false))
+	else if (blocks_are(dev, block, nr_blocks, false))
 		state = VIRTIO_MEM_STATE_UNPLUGGED;
 	else
 		state = VIRTIO_MEM_STATE_MIXED;
@@ -136,14 +136,14 @@ static u16 do_state(struct virtio_mem_device *dev,
 }
 
 /* Carry out a request, unless @answer says what to answer instead. */
-static struct virtio_mem_resp carry_out(struct virtio_mem_device *dev,
-					const struct virtio_mem_req *req,
-					u16 answer)
+static struct virtio_mem_resp execute_request(struct virtio_mem_device *dev,
+					      const struct virtio_mem_req *req,
+					      u16 answer)
 {
 	const u16 type = le16_to_cpu((__force __le16)req->type);
 	struct virtio_mem_resp resp = {};
 
-	if (answer == VIRTIO_MEM_HONEST) {
+	if (answer == VIRTIO_MEM_AS_SPECIFIED) {
 		switch (type) {
 		case VIRTIO_MEM_REQ_PLUG:
 			answer = do_plug(dev, &req->u.plug);
@@ -189,7 +189,7 @@ static void virtio_mem_device_handle(struct virtio_kunit *vk,
 
 	while (virtio_kunit_get_buf(vq, &buf)) {
 		const struct virtio_mem_exception *exception = &dev->exception;
-		u16 answer = VIRTIO_MEM_HONEST;
+		u16 answer = VIRTIO_MEM_AS_SPECIFIED;
 		bool hold = false;
 
 		memset(&req, 0, sizeof(req));
@@ -208,14 +208,14 @@ static void virtio_mem_device_handle(struct virtio_kunit *vk,
 				virtio_mem_device_resize(dev,
 							 exception->requested_size);
 		}
-		if (!dev->patience) {
+		if (!dev->requests_left) {
 			answer = VIRTIO_MEM_RESP_ERROR;
 			hold = false;
-		} else if (!--dev->patience) {
+		} else if (!--dev->requests_left) {
 			KUNIT_FAIL(vk->test, "driver does not stop making requests");
 		}
 
-		resp = carry_out(dev, &req, answer);
+		resp = execute_request(dev, &req, answer);
 		if (!hold) {
 			answer_request(vq, &buf, &resp);
 			continue;
@@ -231,7 +231,7 @@ static void virtio_mem_device_handle(struct virtio_kunit *vk,
 	}
 }
 
-static void virtio_mem_device_go_on(struct work_struct *work)
+static void virtio_mem_device_release_work(struct work_struct *work)
 {
 	struct virtio_mem_device *dev =
 		container_of(work, struct virtio_mem_device, release);
@@ -294,7 +294,7 @@ void virtio_mem_device_resize(struct virtio_mem_device *dev, u64 size)
 		dev->config.requested_size = cpu_to_le64(size);
 		set_usable_region(dev, false);
 	}
-	dev->patience = VIRTIO_MEM_PATIENCE;
+	dev->requests_left = VIRTIO_MEM_MAX_REQUESTS;
 	virtio_kunit_config_changed(&dev->vk);
 }
 
@@ -373,7 +373,7 @@ void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
 	dev->region_size = region_size;
 	dev->block_size = block_size;
 	dev->extent = region_size;
-	dev->patience = VIRTIO_MEM_PATIENCE;
+	dev->requests_left = VIRTIO_MEM_MAX_REQUESTS;
 	dev->nr_blocks = region_size / block_size;
 	dev->plugged = kunit_kcalloc(test, BITS_TO_LONGS(dev->nr_blocks),
 				     sizeof(long), GFP_KERNEL);
@@ -384,7 +384,7 @@ void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
 	dev->config.region_size = cpu_to_le64(region_size);
 	set_usable_region(dev, true);
 	init_completion(&dev->held);
-	INIT_WORK(&dev->release, virtio_mem_device_go_on);
+	INIT_WORK(&dev->release, virtio_mem_device_release_work);
 	virtio_kunit_init(&dev->vk, test, &virtio_mem_device_ops, id,
 			  VIRTIO_MEM_DEVICE_FEATURES, &dev->config,
 			  sizeof(dev->config));

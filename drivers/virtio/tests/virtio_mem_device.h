@@ -20,10 +20,10 @@
 	 BIT_ULL(VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE))
 
 /* For &virtio_mem_exception.answer: what the specification says. */
-#define VIRTIO_MEM_HONEST	0xffff
+#define VIRTIO_MEM_AS_SPECIFIED	0xffff
 
 /* Requests without a change of the configuration until a driver has run wild. */
-#define VIRTIO_MEM_PATIENCE	1000
+#define VIRTIO_MEM_MAX_REQUESTS	1000
 
 /**
  * struct virtio_mem_exception - a request that is not handled as usual
@@ -31,7 +31,7 @@
  *	0 for none
  * @last: the number of the last such request
  * @answer: VIRTIO_MEM_RESP_*, given without doing what is requested, or
- *	VIRTIO_MEM_HONEST
+ *	VIRTIO_MEM_AS_SPECIFIED
  * @hold: whether to carry out the request, but not to answer it until
  *	virtio_mem_device_release()
  * @resize: whether to change the requested size before handling the request
@@ -60,7 +60,7 @@ struct virtio_mem_exception {
  * @nr_answers: number of answers to them, by VIRTIO_MEM_RESP_*
  * @nr_invalid: number of requests that a driver must not make
  * @activity: changes whenever the driver does something with the device
- * @patience: how many requests there may be until the device gives up on the
+ * @requests_left: how many requests there may be until the device gives up on the
  *	driver
  * @exception: what to do differently
  * @nr_since: number of requests since @exception was set
@@ -90,7 +90,7 @@ struct virtio_mem_device {
 	unsigned long nr_answers[4];
 	unsigned long nr_invalid;
 	unsigned long activity;
-	unsigned long patience;
+	unsigned long requests_left;
 
 	struct virtio_mem_exception exception;
 	unsigned int nr_since;

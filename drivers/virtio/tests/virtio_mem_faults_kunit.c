@@ -31,7 +31,7 @@ struct fault_setting {
 	u64 old;
 };
 
-static void restore_setting(void *arg)
+static void restore_fault_attr(void *arg)
 {
 	struct fault_setting *setting = arg;
 
@@ -42,8 +42,8 @@ static void restore_setting(void *arg)
  * Settings are there for user space to write in debugfs; there is no user space
  * yet, but there are the files, which tell where the values are.
  */
-static void change_setting(struct kunit *test, const char *dir, const char *name,
-			   const void *value, size_t size)
+static void set_fault_attr(struct kunit *test, const char *dir,
+			   const char *name, const void *value, size_t size)
 {
 	struct dentry *parent = debugfs_lookup(dir, NULL);
 	struct dentry *file = parent ? debugfs_lookup(name, parent) : NULL;
@@ -60,19 +60,20 @@ static void change_setting(struct kunit *test, const char *dir, const char *name
 	memcpy(&setting->old, setting->value, size);
 	memcpy(setting->value, value, size);
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_setting, setting));
+			kunit_add_action_or_reset(test, restore_fault_attr,
+						  setting));
 }
 
-static void set_number(struct kunit *test, const char *dir, const char *name,
-		       unsigned long value)
+static void set_fault_ulong(struct kunit *test, const char *dir,
+			    const char *name, unsigned long value)
 {
-	change_setting(test, dir, name, &value, sizeof(value));
+	set_fault_attr(test, dir, name, &value, sizeof(value));
 }
 
-static void set_bool(struct kunit *test, const char *dir, const char *name,
-		     bool value)
+static void set_fault_bool(struct kunit *test, const char *dir,
+			   const char *name, bool value)
 {
-	change_setting(test, dir, name, &value, sizeof(value));
+	set_fault_attr(test, dir, name, &value, sizeof(value));
 }
 
 static int virtio_mem_faults_init(struct kunit *test)
@@ -80,13 +81,13 @@ static int virtio_mem_faults_init(struct kunit *test)
 	const u32 min_order = 0;
 
 	/* Let it fail all kinds of allocations, and without making noise. */
-	set_bool(test, "failslab", "ignore-gfp-wait", false);
-	set_number(test, "failslab", "verbose", 0);
-	set_bool(test, "fail_page_alloc", "ignore-gfp-wait", false);
-	set_bool(test, "fail_page_alloc", "ignore-gfp-highmem", false);
-	change_setting(test, "fail_page_alloc", "min-order", &min_order,
+	set_fault_bool(test, "failslab", "ignore-gfp-wait", false);
+	set_fault_ulong(test, "failslab", "verbose", 0);
+	set_fault_bool(test, "fail_page_alloc", "ignore-gfp-wait", false);
+	set_fault_bool(test, "fail_page_alloc", "ignore-gfp-highmem", false);
+	set_fault_attr(test, "fail_page_alloc", "min-order", &min_order,
 		       sizeof(min_order));
-	set_number(test, "fail_page_alloc", "verbose", 0);
+	set_fault_ulong(test, "fail_page_alloc", "verbose", 0);
 	return vmt_init(test);
 }
 
@@ -98,7 +99,7 @@ static struct {
 	struct kunit_suppressed_warning *warnings;
 } fault;
 
-static void arm_here(void)
+static void arm_fault_in_current(void)
 {
 	if (!fault.nth || fault.task)
 		return;
@@ -107,19 +108,20 @@ static void arm_here(void)
 	current->fail_nth = fault.nth;
 }
 
-static void arm_in_probe(struct virtio_mem_device *dev)
+static void arm_fault_in_probe(struct virtio_mem_device *dev)
 {
-	arm_here();
+	arm_fault_in_current();
 }
 
 /* It is the last that the driver reads before it plugs or unplugs memory. */
-static void arm_in_worker(struct virtio_mem_device *dev, unsigned int offset)
+static void arm_fault_in_worker(struct virtio_mem_device *dev,
+				unsigned int offset)
 {
 	if (offset == offsetof(struct virtio_mem_config, requested_size))
-		arm_here();
+		arm_fault_in_current();
 }
 
-static void disarm(void *unused)
+static void disarm_fault(void *unused)
 {
 	fault.nth = 0;
 	if (!fault.task)
@@ -136,19 +138,20 @@ static struct vmt *vmt_new_faulty(struct kunit *test, enum mmop online_type,
 	struct vmt *vmt = vmt_new(test, online_type, nr_blocks, block_size);
 
 	fault.test = test;
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, disarm, NULL));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, disarm_fault, NULL));
 	return vmt;
 }
 
 /* Returns whether there was an nth allocation. It may lead to some warnings. */
-static bool has_failed(struct kunit *test, int nr_warnings)
+static bool fault_was_injected(struct kunit *test, int nr_warnings)
 {
 	bool failed = fault.task && !READ_ONCE(fault.task->fail_nth);
 
 	KUNIT_EXPECT_NOT_NULL_MSG(test, fault.task, "nothing to fail");
 	KUNIT_EXPECT_LE(test, kunit_suppressed_warning_count(fault.warnings),
 			nr_warnings);
-	disarm(NULL);
+	disarm_fault(NULL);
 	return failed;
 }
 
@@ -158,12 +161,12 @@ static void probe_fails_cleanly_without_memory(struct kunit *test)
 	unsigned int nth, nr_backed_out = 0;
 	bool failed = true;
 
-	vmt->dev.probe = arm_in_probe;
+	vmt->dev.probe = arm_fault_in_probe;
 	for (nth = 1; failed; nth++) {
 		fault.nth = nth;
 		KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
 		vmt_settle(vmt);
-		failed = has_failed(test, 0);
+		failed = fault_was_injected(test, 0);
 		if (!virtio_kunit_is_bound(&vmt->dev.vk)) {
 			KUNIT_EXPECT_TRUE(test, failed);
 			nr_backed_out++;
@@ -185,7 +188,7 @@ static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 	fault.nth = nth;
 	vmt_resize(vmt, size);
 	/* One warning of add_pages() on x86 */
-	failed = has_failed(vmt->test, 1);
+	failed = fault_was_injected(vmt->test, 1);
 	vmt_expect_consistent(vmt);
 	return failed;
 }
@@ -203,7 +206,7 @@ static void resizing_recovers(struct kunit *test, enum mmop online_type,
 	bool in_plug = true, in_unplug = true;
 	unsigned int nth, nr_given_up = 0;
 
-	vmt->dev.config_read = arm_in_worker;
+	vmt->dev.config_read = arm_fault_in_worker;
 	vmt_bind(vmt, small);
 	for (nth = 1; in_plug || in_unplug; nth++) {
 		if (in_plug)

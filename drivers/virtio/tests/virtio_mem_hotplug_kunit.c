@@ -24,7 +24,7 @@ struct hotplug_work {
 	int ret;
 };
 
-static void hotplug(struct work_struct *work)
+static void hotplug_work_fn(struct work_struct *work)
 {
 	struct hotplug_work *hotplug = container_of(work, struct hotplug_work,
 						    work);
@@ -34,7 +34,7 @@ static void hotplug(struct work_struct *work)
 		       vmt_offline(hotplug->vmt, 0);
 }
 
-static void end_hotplug(void *arg)
+static void finish_hotplug_work(void *arg)
 {
 	struct hotplug_work *hotplug = arg;
 
@@ -56,17 +56,19 @@ static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 
 	vmt = vmt_probe(test, online ? MMOP_OFFLINE : vmt_any_zone(), 1,
 			online ? VMT_SB : VMT_MB);
-	veto = vmt_observe(vmt, 1);
-	after = vmt_observe(vmt, -1);
+	veto = vmt_register_observer(vmt, 1);
+	after = vmt_register_observer(vmt, -1);
 	work = kunit_kzalloc(test, sizeof(*work), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, work);
-	INIT_WORK(&work->work, hotplug);
+	INIT_WORK(&work->work, hotplug_work_fn);
 	work->vmt = vmt;
 	work->online = online;
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, end_hotplug, work));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, finish_hotplug_work,
+						  work));
 
 	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
-		.nth = 1, .answer = VIRTIO_MEM_HONEST, .hold = true,
+		.nth = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
 	});
 	virtio_mem_device_resize(&vmt->dev, size);
 	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));

@@ -14,27 +14,27 @@
  * Sub-block mode
  */
 
-static u64 nothing(void)
+static u64 size_zero(void)
 {
 	return 0;
 }
 
-static u64 one_subblock(void)
+static u64 size_one_subblock(void)
 {
 	return VMT_SB;
 }
 
-static u64 half_a_block(void)
+static u64 size_half_block(void)
 {
 	return VMT_MB / 2;
 }
 
-static u64 one_and_a_half_blocks(void)
+static u64 size_one_and_a_half_blocks(void)
 {
 	return VMT_MB + VMT_MB / 2;
 }
 
-static u64 everything(void)
+static u64 size_two_blocks(void)
 {
 	return 2 * VMT_MB;
 }
@@ -52,13 +52,16 @@ struct size_param {
 };
 
 static const struct size_param size_params[] = {
-	{ "nothing", MMOP_ONLINE_MOVABLE, nothing },
-	{ "one sub-block, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE, one_subblock },
-	{ "half a memory block, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE, half_a_block },
-	{ "half a memory block, kernel zone", MMOP_ONLINE_KERNEL, half_a_block },
+	{ "nothing", MMOP_ONLINE_MOVABLE, size_zero },
+	{ "one sub-block, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE,
+	  size_one_subblock },
+	{ "half a memory block, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE,
+	  size_half_block },
+	{ "half a memory block, kernel zone", MMOP_ONLINE_KERNEL,
+	  size_half_block },
 	{ "one and a half memory blocks, ZONE_MOVABLE", MMOP_ONLINE_MOVABLE,
-	  one_and_a_half_blocks },
-	{ "everything, kernel zone", MMOP_ONLINE_KERNEL, everything },
+	  size_one_and_a_half_blocks },
+	{ "everything, kernel zone", MMOP_ONLINE_KERNEL, size_two_blocks },
 };
 
 KUNIT_ARRAY_PARAM_DESC(size, size_params, desc);
@@ -234,8 +237,8 @@ static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 static void notifiers_see_skippable_pages_with_count_1(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
-	struct vmt_observer *before = vmt_observe(vmt, 1);
-	struct vmt_observer *after = vmt_observe(vmt, -1);
+	struct vmt_observer *before = vmt_register_observer(vmt, 1);
+	struct vmt_observer *after = vmt_register_observer(vmt, -1);
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
 	KUNIT_EXPECT_EQ(test, 1, before->nr_going);
@@ -247,8 +250,8 @@ static void notifiers_see_skippable_pages_with_count_1(struct kunit *test)
 static void vetoed_offlining_changes_nothing(struct kunit *test, int priority)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
-	struct vmt_observer *before = vmt_observe(vmt, 1);
-	struct vmt_observer *after = vmt_observe(vmt, -1);
+	struct vmt_observer *before = vmt_register_observer(vmt, 1);
+	struct vmt_observer *after = vmt_register_observer(vmt, -1);
 	struct vmt_observer *veto = priority > 0 ? before : after;
 
 	veto->veto = -EPERM;
@@ -368,9 +371,9 @@ static void big_block_is_skippable_while_going_offline(struct kunit *test)
 	struct vmt_observer *before, *after;
 
 	vmt_bind(vmt, VMT_MB);
-	before = vmt_observe(vmt, 1);
+	before = vmt_register_observer(vmt, 1);
 	before->fake_offline = true;
-	after = vmt_observe(vmt, -1);
+	after = vmt_register_observer(vmt, -1);
 	after->fake_offline = true;
 
 	vmt_resize(vmt, 0);
@@ -406,7 +409,7 @@ static void big_block_that_cannot_go_offline_is_free_again(struct kunit *test)
 	struct vmt_observer *observer;
 
 	vmt_bind(vmt, VMT_MB);
-	observer = vmt_observe(vmt, -1);
+	observer = vmt_register_observer(vmt, -1);
 	observer->fake_offline = true;
 	observer->veto = -EBUSY;
 	vmt_resize(vmt, 0);
@@ -540,17 +543,17 @@ struct answer_param {
 	const char *desc;
 	bool grow;
 	u16 answer;
-	enum { AT_ONCE, LATER, NEVER } outcome;
+	enum { RETRY_AT_ONCE, RETRY_LATER, GIVE_UP } outcome;
 };
 
 static const struct answer_param answer_params[] = {
-	{ "PLUG is answered BUSY", true, VIRTIO_MEM_RESP_BUSY, LATER },
-	{ "PLUG is answered NACK", true, VIRTIO_MEM_RESP_NACK, AT_ONCE },
-	{ "PLUG is answered ERROR", true, VIRTIO_MEM_RESP_ERROR, NEVER },
-	{ "UNPLUG is answered BUSY", false, VIRTIO_MEM_RESP_BUSY, LATER },
+	{ "PLUG is answered BUSY", true, VIRTIO_MEM_RESP_BUSY, RETRY_LATER },
+	{ "PLUG is answered NACK", true, VIRTIO_MEM_RESP_NACK, RETRY_AT_ONCE },
+	{ "PLUG is answered ERROR", true, VIRTIO_MEM_RESP_ERROR, GIVE_UP },
+	{ "UNPLUG is answered BUSY", false, VIRTIO_MEM_RESP_BUSY, RETRY_LATER },
 	/* Not for UNPLUG, as the specification has it, so anything might do. */
-	{ "UNPLUG is answered NACK", false, VIRTIO_MEM_RESP_NACK, LATER },
-	{ "UNPLUG is answered ERROR", false, VIRTIO_MEM_RESP_ERROR, NEVER },
+	{ "UNPLUG is answered NACK", false, VIRTIO_MEM_RESP_NACK, RETRY_LATER },
+	{ "UNPLUG is answered ERROR", false, VIRTIO_MEM_RESP_ERROR, GIVE_UP },
 };
 
 KUNIT_ARRAY_PARAM_DESC(answer, answer_params, desc);
@@ -588,12 +591,12 @@ static void expect_outcome(struct vmt *vmt, const struct answer_param *param,
 	virtio_mem_device_except(&vmt->dev, &exception);
 	vmt_resize(vmt, size);
 	KUNIT_ASSERT_GE(test, vmt->dev.nr_since, nth);
-	if (param->outcome != AT_ONCE) {
+	if (param->outcome != RETRY_AT_ONCE) {
 		vmt_expect_consistent(vmt);
 		KUNIT_EXPECT_EQ(test, nth, vmt->dev.nr_since);
 		vmt_retry(vmt);
 	}
-	if (param->outcome == NEVER) {
+	if (param->outcome == GIVE_UP) {
 		KUNIT_EXPECT_EQ_MSG(test, nth, vmt->dev.nr_since,
 				    "driver did not give up");
 		vmt_expect_consistent(vmt);
@@ -613,19 +616,19 @@ static void driver_handles_every_answer(struct kunit *test)
 	vmt_bind(vmt, 0);
 	for (nth = 1; nth <= nr_requests(param->grow); nth++) {
 		expect_outcome(vmt, param, nth);
-		if (param->outcome == NEVER) {
+		if (param->outcome == GIVE_UP) {
 			vmt_remove(vmt);
 			vmt_bind(vmt, 0);
 		}
 	}
 }
 
-static u64 less(void)
+static u64 size_reduced(void)
 {
 	return VMT_MB - 4 * VMT_SB;
 }
 
-static u64 more(void)
+static u64 size_full(void)
 {
 	return VMT_MB;
 }
@@ -643,8 +646,8 @@ struct change_param {
 };
 
 static const struct change_param change_params[] = {
-	{ "unplug while plugging", true, less },
-	{ "plug while unplugging", false, more },
+	{ "unplug while plugging", true, size_reduced },
+	{ "plug while unplugging", false, size_full },
 };
 
 KUNIT_ARRAY_PARAM_DESC(change, change_params, desc);
@@ -654,7 +657,7 @@ static void expect_change(struct vmt *vmt, unsigned int nth, bool delay)
 	const struct change_param *param = vmt->test->param_value;
 	const struct virtio_mem_exception exception = {
 		.nth = nth,
-		.answer = VIRTIO_MEM_HONEST,
+		.answer = VIRTIO_MEM_AS_SPECIFIED,
 		.hold = delay,
 		.resize = !delay,
 		.requested_size = param->size(),

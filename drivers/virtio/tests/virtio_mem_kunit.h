@@ -63,7 +63,7 @@ struct vmt_observer {
 	bool fake_offline;
 };
 
-struct vmt_observer *vmt_observe(struct vmt *vmt, int priority);
+struct vmt_observer *vmt_register_observer(struct vmt *vmt, int priority);
 
 /* The size of device blocks that are sub-blocks: these are at least a pageblock. */
 #define VMT_SB		((u64)pageblock_nr_pages * PAGE_SIZE)

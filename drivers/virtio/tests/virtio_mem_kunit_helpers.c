@@ -189,7 +189,7 @@ void vmt_remove(struct vmt *vmt)
 	virtio_kunit_unregister(&vmt->dev.vk);
 	group = find_memory_group(vmt);
 	vmt->removing = true;
-	phantom_reclaim(vmt->test, vmt->ph.start, vmt->ph.size);
+	phantom_remove_leftover(vmt->test, vmt->ph.start, vmt->ph.size);
 	vmt->removing = false;
 	release_leftovers(vmt, group);
 	virtio_mem_device_unplug_all(&vmt->dev);
@@ -302,7 +302,7 @@ struct vmt *vmt_probe(struct kunit *test, enum mmop online_type,
 	return vmt;
 }
 
-static unsigned long activity(struct vmt *vmt)
+static unsigned long vmt_activity(struct vmt *vmt)
 {
 	return READ_ONCE(vmt->activity) + READ_ONCE(vmt->dev.activity);
 }
@@ -324,9 +324,9 @@ void vmt_settle(struct vmt *vmt)
 
 	__flush_workqueue(system_freezable_wq);
 	do {
-		last = activity(vmt);
+		last = vmt_activity(vmt);
 		__flush_workqueue(system_freezable_wq);
-	} while (activity(vmt) != last);
+	} while (vmt_activity(vmt) != last);
 }
 
 /**
@@ -353,7 +353,7 @@ void vmt_retry(struct vmt *vmt)
 	vmt_resize(vmt, le64_to_cpu(vmt->dev.config.requested_size));
 }
 
-static struct memory_block *get_block(struct vmt *vmt, unsigned int i)
+static struct memory_block *vmt_get_block(struct vmt *vmt, unsigned int i)
 {
 	return memory_block_get(phys_to_block_id(vmt->ph.start + i * VMT_MB));
 }
@@ -394,7 +394,7 @@ int vmt_offline(struct vmt *vmt, unsigned int i)
  */
 bool vmt_is_present(struct vmt *vmt, unsigned int i)
 {
-	struct memory_block *mem = get_block(vmt, i);
+	struct memory_block *mem = vmt_get_block(vmt, i);
 
 	if (mem)
 		memory_block_put(mem);
@@ -410,7 +410,7 @@ bool vmt_is_present(struct vmt *vmt, unsigned int i)
  */
 bool vmt_is_online(struct vmt *vmt, unsigned int i)
 {
-	struct memory_block *mem = get_block(vmt, i);
+	struct memory_block *mem = vmt_get_block(vmt, i);
 	bool online = mem && mem->state == MEM_ONLINE;
 
 	if (mem)
@@ -640,8 +640,8 @@ void vmt_stop_using_page(struct vmt *vmt, struct page *page)
 	kunit_release_action(vmt->test, free_used_page, page);
 }
 
-static int observe_hotplug(struct notifier_block *nb, unsigned long event,
-			   void *arg)
+static int vmt_observer_notify(struct notifier_block *nb, unsigned long event,
+			       void *arg)
 {
 	struct vmt_observer *observer = container_of(nb, struct vmt_observer, nb);
 	const struct memory_notify *notify = arg;
@@ -680,13 +680,13 @@ static int observe_hotplug(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_OK;
 }
 
-static void stop_observing(void *nb)
+static void vmt_unregister_observer(void *nb)
 {
 	unregister_memory_notifier(nb);
 }
 
 /**
- * vmt_observe() - look at the pages of memory blocks while they go offline
+ * vmt_register_observer() - look at pages while memory blocks go offline
  * @vmt: the fixture. Its test case fails if unplugged pages are not what they
  *	should be, when notifiers of the same priority are called.
  * @priority: the priority. The one of the driver is 0.
@@ -694,18 +694,19 @@ static void stop_observing(void *nb)
  * Context: May sleep.
  * Return: the observer.
  */
-struct vmt_observer *vmt_observe(struct vmt *vmt, int priority)
+struct vmt_observer *vmt_register_observer(struct vmt *vmt, int priority)
 {
 	struct vmt_observer *observer;
 
 	observer = kunit_kzalloc(vmt->test, sizeof(*observer), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(vmt->test, observer);
 	observer->vmt = vmt;
-	observer->nb.notifier_call = observe_hotplug;
+	observer->nb.notifier_call = vmt_observer_notify;
 	observer->nb.priority = priority;
 	KUNIT_ASSERT_EQ(vmt->test, 0, register_memory_notifier(&observer->nb));
 	KUNIT_ASSERT_EQ(vmt->test, 0,
-			kunit_add_action_or_reset(vmt->test, stop_observing,
+			kunit_add_action_or_reset(vmt->test,
+						  vmt_unregister_observer,
 						  &observer->nb));
 	return observer;
 }

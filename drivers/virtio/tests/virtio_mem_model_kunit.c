@@ -317,7 +317,7 @@ static void model_run(struct model *m)
  * Comparison
  */
 
-static const char *compare_block(struct player *p, int i)
+static const char *compare_block_with_model(struct player *p, int i)
 {
 	const struct model *m = &p->model;
 	const struct model_block *block = &m->blocks[i];
@@ -358,7 +358,7 @@ static const char *compare_block(struct player *p, int i)
 }
 
 /* Returns what is different, or NULL. */
-static const char *compare(struct player *p)
+static const char *compare_with_model(struct player *p)
 {
 	const struct model *m = &p->model;
 	const struct phantom_snapshot *without = &p->vmt->without;
@@ -369,10 +369,10 @@ static const char *compare(struct player *p)
 
 	if (p->vmt->dev.nr_invalid)
 		return "a request is invalid";
-	if (!p->vmt->dev.patience)
+	if (!p->vmt->dev.requests_left)
 		return "there is no end of requests";
 	for (i = 0; i < MODEL_NR_BLOCKS; i++) {
-		difference = compare_block(p, i);
+		difference = compare_block_with_model(p, i);
 		if (difference)
 			return difference;
 		nr = model_weight(m, i) * PHYS_PFN(m->sb_size);
@@ -395,7 +395,7 @@ static const char *compare(struct player *p)
  * Operations
  */
 
-static unsigned int below(struct player *p, unsigned int end)
+static unsigned int random_below(struct player *p, unsigned int end)
 {
 	return prandom_u32_state(&p->rnd) % end;
 }
@@ -412,13 +412,15 @@ static void op_request(struct player *p, unsigned int nr)
 static void op_resize(struct player *p)
 {
 	const int total = MODEL_NR_BLOCKS * p->model.nr_sb;
+	int nr;
 
 	p->op = "request sub-blocks";
-	if (!below(p, 300))
-		op_request(p, below(p, total + 1));
-	else
-		op_request(p, clamp((int)p->model.requested + (int)below(p, 5) - 2,
-				    0, total));
+	if (!random_below(p, 300)) {
+		op_request(p, random_below(p, total + 1));
+		return;
+	}
+	nr = (int)p->model.requested + (int)random_below(p, 5) - 2;
+	op_request(p, clamp(nr, 0, total));
 }
 
 static void op_answer(struct player *p)
@@ -427,12 +429,12 @@ static void op_answer(struct player *p)
 		VIRTIO_MEM_RESP_BUSY, VIRTIO_MEM_RESP_NACK,
 	};
 	struct virtio_mem_exception exception = {
-		.nth = 1 + below(p, 3),
-		.answer = answers[below(p, ARRAY_SIZE(answers))],
+		.nth = 1 + random_below(p, 3),
+		.answer = answers[random_below(p, ARRAY_SIZE(answers))],
 	};
 
 	/* The driver gives up, and starting over takes long. */
-	if (!below(p, 18))
+	if (!random_below(p, 18))
 		exception.answer = VIRTIO_MEM_RESP_ERROR;
 	virtio_mem_device_except(&p->vmt->dev, &exception);
 	p->model.nth = exception.nth;
@@ -456,14 +458,14 @@ static void op_online_type(struct player *p)
 	};
 
 	p->op = "set online type";
-	p->last = types[below(p, ARRAY_SIZE(types))];
+	p->last = types[random_below(p, ARRAY_SIZE(types))];
 	p->model.online_type = p->last;
 	mhp_set_default_online_type(p->last);
 }
 
 static void op_offline(struct player *p)
 {
-	const int i = below(p, MODEL_NR_BLOCKS);
+	const int i = random_below(p, MODEL_NR_BLOCKS);
 	struct model *m = &p->model;
 	int ret;
 
@@ -481,8 +483,8 @@ static void op_offline(struct player *p)
 
 static void op_online(struct player *p)
 {
-	const int i = below(p, MODEL_NR_BLOCKS);
-	const bool movable = below(p, 2);
+	const int i = random_below(p, MODEL_NR_BLOCKS);
+	const bool movable = random_below(p, 2);
 	struct model *m = &p->model;
 
 	p->op = "online memory block";
@@ -509,8 +511,8 @@ static void op_veto(struct player *p)
 static void op_use_page(struct player *p)
 {
 	struct model *m = &p->model;
-	const int i = below(p, MODEL_NR_BLOCKS);
-	const int sb = below(p, m->nr_sb);
+	const int i = random_below(p, MODEL_NR_BLOCKS);
+	const int sb = random_below(p, m->nr_sb);
 
 	if (p->page) {
 		p->op = "free page";
@@ -524,7 +526,7 @@ static void op_use_page(struct player *p)
 	if (!model_is_online(m, i) || !test_bit(sb, m->blocks[i].plugged))
 		return;
 	m->busy = i * m->nr_sb + sb;
-	/* Not one that compare_block() looks at. */
+	/* Not one that compare_block_with_model() looks at. */
 	p->page = vmt_use_page(p->vmt, i * VMT_MB + sb * m->sb_size +
 			       m->sb_size / 2);
 }
@@ -546,7 +548,7 @@ static void op_unload(struct player *p)
 		    vmt_offline(vmt, i) != -EBUSY)
 			p->op = "offline after unload";
 	}
-	if (compare(p))
+	if (compare_with_model(p))
 		return;
 
 	if (p->page)
@@ -556,7 +558,7 @@ static void op_unload(struct player *p)
 	vmt->unloaded = false;
 	memset(m->blocks, 0, sizeof(m->blocks));
 	m->broken = false;
-	m->requested = below(p, 2 * m->nr_sb);
+	m->requested = random_below(p, 2 * m->nr_sb);
 	vmt_bind(vmt, m->requested * m->sb_size);
 	model_run(m);
 	p->op = "unload and probe";
@@ -577,19 +579,19 @@ static const struct {
 	{ op_unload, 2 },
 };
 
-static void play_one(struct player *p)
+static void random_operation(struct player *p)
 {
 	unsigned int total = 0, i, n;
 
 	for (i = 0; i < ARRAY_SIZE(ops); i++)
 		total += ops[i].weight;
-	n = below(p, total);
+	n = random_below(p, total);
 	for (i = 0; n >= ops[i].weight; i++)
 		n -= ops[i].weight;
 	/* These keep the driver from doing much, so not for long. */
-	if (p->model.broken && !below(p, 4))
+	if (p->model.broken && !random_below(p, 4))
 		op_unload(p);
-	else if (p->model.veto && !below(p, 4))
+	else if (p->model.veto && !random_below(p, 4))
 		op_veto(p);
 	else
 		ops[i].op(p);
@@ -599,7 +601,8 @@ static void play_one(struct player *p)
  * Play so many operations from a fresh device on. Returns the number of the
  * operation after which something was different, or 0.
  */
-static unsigned int play(struct player *p, unsigned int nr, const char **difference)
+static unsigned int replay(struct player *p, unsigned int nr,
+			   const char **difference)
 {
 	struct model *m = &p->model;
 	unsigned int i;
@@ -621,8 +624,8 @@ static unsigned int play(struct player *p, unsigned int nr, const char **differe
 	vmt_bind(p->vmt, 0);
 
 	for (i = 1; i <= nr; i++) {
-		play_one(p);
-		*difference = compare(p);
+		random_operation(p);
+		*difference = compare_with_model(p);
 		if (*difference)
 			return i;
 	}
@@ -666,25 +669,25 @@ static void driver_follows_the_model(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	p->vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, MODEL_NR_BLOCKS,
 			 max(VMT_SB, VMT_MB / MODEL_MAX_SB));
-	p->veto = vmt_observe(p->vmt, -1);
+	p->veto = vmt_register_observer(p->vmt, -1);
 
 	/* Ends the line that KUnit has begun, so that it gets printed. */
 	kunit_info(test, "seed %lu, %u operations\n", seed, length);
 	quieten_console(test);
 
-	step = play(p, length, &difference);
+	step = replay(p, length, &difference);
 	if (!step)
 		return;
 
 	/* A difference may have been there before it was seen. */
 	for (low = 0; low + 1 < step;) {
 		middle = low + (step - low) / 2;
-		if (play(p, middle, &unused))
+		if (replay(p, middle, &unused))
 			step = middle;
 		else
 			low = middle;
 	}
-	play(p, step, &difference);
+	replay(p, step, &difference);
 	KUNIT_FAIL(test, "seed %lu, step %u (%s %u): %s", seed, step, p->op, p->last,
 		   difference ?: "not reproducible");
 }

@@ -16,8 +16,8 @@
  * Tell all notifiers about memory of the device. Unlike other events, they take
  * MEM_CANCEL_OFFLINE for nothing that they have to act upon.
  */
-static int notify(struct vmt *vmt, enum memory_block_state event, u64 offset,
-		  u64 size)
+static int call_notifiers(struct vmt *vmt, enum memory_block_state event,
+			  u64 offset, u64 size)
 {
 	struct memory_notify notify = {
 		.start_pfn = vmt_pfn(vmt, offset),
@@ -69,9 +69,9 @@ static void driver_refuses_hotplug_of_wrong_size(struct kunit *test)
 	vmt_bind(vmt, 0);
 	kunit_warning_suppress(test) {
 		KUNIT_EXPECT_EQ(test, param->answer,
-				notify(vmt, MEM_CANCEL_OFFLINE,
-				       param->start * VMT_MB / 2,
-				       param->size * VMT_MB / 2));
+				call_notifiers(vmt, MEM_CANCEL_OFFLINE,
+					       param->start * VMT_MB / 2,
+					       param->size * VMT_MB / 2));
 		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test,
 						      param->answer == NOTIFY_BAD);
 	}
@@ -94,7 +94,7 @@ static void vetoed_onlining_changes_nothing(struct kunit *test, int priority)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, VMT_MB / 2);
 
-	vmt_observe(vmt, priority)->veto_online = -EPERM;
+	vmt_register_observer(vmt, priority)->veto_online = -EPERM;
 	KUNIT_EXPECT_EQ(test, -EPERM, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
 	KUNIT_EXPECT_FALSE(test, vmt_is_online(vmt, 0));
 
@@ -133,13 +133,14 @@ struct removal {
  * Tell all notifiers that the first memory block, which is online, is about to go
  * online or offline. Others than the driver have nothing to do, or to undo, then.
  */
-static int try_hotplug(struct vmt *vmt, enum memory_block_state going,
-		       enum memory_block_state cancel)
+static int announce_hotplug(struct vmt *vmt, enum memory_block_state going,
+			    enum memory_block_state cancel)
 {
-	const int ret = notifier_to_errno(notify(vmt, going, 0, VMT_MB));
+	const int ret =
+		notifier_to_errno(call_notifiers(vmt, going, 0, VMT_MB));
 
 	if (ret != -EBUSY)
-		notify(vmt, cancel, 0, VMT_MB);
+		call_notifiers(vmt, cancel, 0, VMT_MB);
 	return ret;
 }
 
@@ -150,10 +151,10 @@ static int note_removal(struct notifier_block *nb, unsigned long event, void *ar
 	if (event != BUS_NOTIFY_DEL_DEVICE)
 		return NOTIFY_DONE;
 	removal->nr++;
-	removal->online_ret = try_hotplug(removal->vmt, MEM_GOING_ONLINE,
-					  MEM_CANCEL_ONLINE);
-	removal->offline_ret = try_hotplug(removal->vmt, MEM_GOING_OFFLINE,
-					   MEM_CANCEL_OFFLINE);
+	removal->online_ret = announce_hotplug(removal->vmt, MEM_GOING_ONLINE,
+					       MEM_CANCEL_ONLINE);
+	removal->offline_ret = announce_hotplug(removal->vmt, MEM_GOING_OFFLINE,
+						MEM_CANCEL_OFFLINE);
 	return NOTIFY_OK;
 }
 

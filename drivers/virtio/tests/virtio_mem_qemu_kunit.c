@@ -42,9 +42,9 @@ MODULE_PARM_DESC(rounds, "How often a memory block goes offline and online");
 #define ASK_AGAIN_MS	500
 
 /* The size of a memory block. */
-#define MB	((u64)memory_block_size_bytes())
+#define QM_MB	((u64)memory_block_size_bytes())
 /* How many memory blocks the region of the device has to have. */
-#define NR_MB	4
+#define QM_NR_MB	4
 
 /**
  * struct qemu_mem - a virtio-mem device of the hypervisor
@@ -53,7 +53,7 @@ MODULE_PARM_DESC(rounds, "How often a memory block goes offline and online");
  * @ph: the region of the device. This is no phantom memory, but looks the same.
  * @sb: the granularity in which the driver plugs and unplugs memory
  * @without: the counters of memory hotplug while nothing is plugged
- * @nr_held: how many pages test cases have allocated
+ * @nr_allocated: how many pages test cases have allocated
  */
 struct qemu_mem {
 	struct kunit *test;
@@ -61,10 +61,10 @@ struct qemu_mem {
 	struct phantom_memory ph;
 	u64 sb;
 	struct phantom_snapshot without;
-	unsigned long nr_held;
+	unsigned long nr_allocated;
 };
 
-static unsigned long pfn_at(struct qemu_mem *qm, u64 offset)
+static unsigned long qm_pfn(struct qemu_mem *qm, u64 offset)
 {
 	return PHYS_PFN(qm->ph.start + offset);
 }
@@ -133,33 +133,34 @@ static bool try_to_resize(struct qemu_mem *qm, u64 size, u64 plugged)
 	return true;
 }
 
-static void resize_to(struct qemu_mem *qm, u64 size, u64 plugged)
+static void resize_device_to(struct qemu_mem *qm, u64 size, u64 plugged)
 {
 	KUNIT_ASSERT_TRUE(qm->test, try_to_resize(qm, size, plugged));
 }
 
-static void resize(struct qemu_mem *qm, u64 size)
+static void resize_device(struct qemu_mem *qm, u64 size)
 {
-	resize_to(qm, size, size);
+	resize_device_to(qm, size, size);
 }
 
 /*
  * Memory blocks
  */
 
-static struct memory_block *get_block(struct qemu_mem *qm, unsigned int i)
+static struct memory_block *qm_get_block(struct qemu_mem *qm, unsigned int i)
 {
-	return memory_block_get(phys_to_block_id(qm->ph.start + i * MB));
+	return memory_block_get(phys_to_block_id(qm->ph.start + i * QM_MB));
 }
 
-static int online(struct qemu_mem *qm, unsigned int i, enum mmop online_type)
+static int online_block(struct qemu_mem *qm, unsigned int i,
+			enum mmop online_type)
 {
-	return phantom_device_online(qm->ph.start + i * MB, online_type);
+	return phantom_device_online(qm->ph.start + i * QM_MB, online_type);
 }
 
-static int offline(struct qemu_mem *qm, unsigned int i)
+static int offline_block(struct qemu_mem *qm, unsigned int i)
 {
-	return phantom_device_offline(qm->ph.start + i * MB);
+	return phantom_device_offline(qm->ph.start + i * QM_MB);
 }
 
 /*
@@ -169,13 +170,14 @@ static int offline(struct qemu_mem *qm, unsigned int i)
 static void expect_counters(struct qemu_mem *qm, u64 managed)
 {
 	struct phantom_snapshot expected = qm->without, now;
-	unsigned long nr_pages = PHYS_PFN(MB), nr_managed = PHYS_PFN(managed);
+	const unsigned long nr_pages = PHYS_PFN(QM_MB);
+	unsigned long nr_managed = PHYS_PFN(managed);
 	struct memory_block *mem;
 	unsigned long pfn;
 	unsigned int i;
 
-	for (i = 0; i < qm->ph.size / MB; i++) {
-		mem = get_block(qm, i);
+	for (i = 0; i < qm->ph.size / QM_MB; i++) {
+		mem = qm_get_block(qm, i);
 		if (!mem)
 			continue;
 		expected.nr_memory_blocks++;
@@ -184,7 +186,7 @@ static void expect_counters(struct qemu_mem *qm, u64 managed)
 			unsigned long nr;
 			int z;
 
-			pfn = pfn_at(qm, i * MB);
+			pfn = qm_pfn(qm, i * QM_MB);
 			zone = page_zone(pfn_to_page(pfn));
 			z = zone_idx(zone);
 			nr = min(nr_pages, nr_managed);
@@ -199,7 +201,7 @@ static void expect_counters(struct qemu_mem *qm, u64 managed)
 			expected.node_spanned = pfn + nr_pages -
 				NODE_DATA(zone_to_nid(zone))->node_start_pfn;
 			if (!i)
-				expected.zone[z].free -= qm->nr_held;
+				expected.zone[z].free -= qm->nr_allocated;
 		}
 		memory_block_put(mem);
 	}
@@ -212,7 +214,8 @@ static void expect_pages(struct qemu_mem *qm, u64 offset, u64 size,
 			 enum phantom_state state)
 {
 	if (size)
-		phantom_expect(&qm->ph, pfn_at(qm, offset), PHYS_PFN(size), state);
+		phantom_expect(&qm->ph, qm_pfn(qm, offset), PHYS_PFN(size),
+			       state);
 }
 
 /* The driver remembers by PageDirty() what it never gave to the buddy. */
@@ -221,7 +224,7 @@ static void expect_dirty(struct qemu_mem *qm, u64 offset, u64 size, bool dirty)
 	unsigned long i;
 
 	for (i = 0; i < PHYS_PFN(size); i++) {
-		if (PageDirty(pfn_to_page(pfn_at(qm, offset) + i)) == dirty)
+		if (PageDirty(pfn_to_page(qm_pfn(qm, offset) + i)) == dirty)
 			continue;
 		KUNIT_FAIL(qm->test, "page %lu from %#llx is%s dirty", i, offset,
 			   dirty ? " not" : "");
@@ -238,7 +241,7 @@ static void expect_plugged(struct qemu_mem *qm, u64 size)
 	KUNIT_EXPECT_EQ(qm->test, size, plugged_size(qm));
 	expect_counters(qm, size);
 	expect_pages(qm, 0, size, PHANTOM_FREE);
-	expect_pages(qm, size, ALIGN(size, MB) - size, PHANTOM_SKIPPABLE);
+	expect_pages(qm, size, ALIGN(size, QM_MB) - size, PHANTOM_SKIPPABLE);
 }
 
 /*
@@ -246,45 +249,48 @@ static void expect_plugged(struct qemu_mem *qm, u64 size)
  */
 
 /* Pages of the device that a test case allocated. */
-struct held {
+struct qm_area {
 	struct qemu_mem *qm;
 	u64 offset;
 	u64 size;
 };
 
-static void free_held(void *arg)
+static void free_qm_area_action(void *arg)
 {
-	struct held *held = arg;
+	struct qm_area *area = arg;
 
-	held->qm->nr_held -= PHYS_PFN(held->size);
-	free_contig_range(pfn_at(held->qm, held->offset), PHYS_PFN(held->size));
+	area->qm->nr_allocated -= PHYS_PFN(area->size);
+	free_contig_range(qm_pfn(area->qm, area->offset),
+			  PHYS_PFN(area->size));
 }
 
 /* Allocate these pages; they are freed when the test case ends. */
-static struct held *hold(struct qemu_mem *qm, u64 offset, u64 size)
+static struct qm_area *alloc_qm_area(struct qemu_mem *qm, u64 offset,
+				     u64 size)
 {
-	const unsigned long start_pfn = pfn_at(qm, offset);
-	struct held *held;
+	const unsigned long start_pfn = qm_pfn(qm, offset);
+	struct qm_area *area;
 
-	held = kunit_kzalloc(qm->test, sizeof(*held), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(qm->test, held);
-	held->qm = qm;
-	held->offset = offset;
-	held->size = size;
+	area = kunit_kzalloc(qm->test, sizeof(*area), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(qm->test, area);
+	area->qm = qm;
+	area->offset = offset;
+	area->size = size;
 	KUNIT_ASSERT_EQ_MSG(qm->test, 0,
 			    alloc_contig_range(start_pfn,
 					       start_pfn + PHYS_PFN(size),
 					       ACR_FLAGS_NONE, GFP_KERNEL),
 			    "%#llx bytes at %#llx", size, offset);
-	qm->nr_held += PHYS_PFN(size);
+	qm->nr_allocated += PHYS_PFN(size);
 	KUNIT_ASSERT_EQ(qm->test, 0,
-			kunit_add_action_or_reset(qm->test, free_held, held));
-	return held;
+			kunit_add_action_or_reset(qm->test, free_qm_area_action,
+						  area));
+	return area;
 }
 
-static void release(struct held *held)
+static void free_qm_area(struct qm_area *area)
 {
-	kunit_release_action(held->qm->test, free_held, held);
+	kunit_release_action(area->qm->test, free_qm_area_action, area);
 }
 
 /* Of each cache line, the first word: its own address, and a mark. */
@@ -295,55 +301,55 @@ static u64 word_for(const u64 *where, u8 mark)
 	return mark ? (u64)(uintptr_t)where ^ (mark * 0x0101010101010101ULL) : 0;
 }
 
-static void fill(struct held *held, u8 mark)
+static void write_pattern(struct qm_area *area, u8 mark)
 {
-	u64 *start = page_address(pfn_to_page(pfn_at(held->qm, held->offset)));
+	u64 *start = page_address(pfn_to_page(qm_pfn(area->qm, area->offset)));
 	u64 *where;
 
-	for (where = start; where < start + held->size / sizeof(u64); where += STEP)
+	for (where = start; where < start + area->size / sizeof(u64); where += STEP)
 		*where = word_for(where, mark);
 }
 
-/* The pages contain what fill() wrote. With a mark of 0, they contain nothing. */
-static void expect_filled(struct held *held, u8 mark)
+/* Expect what write_pattern() wrote, or zeroes if @mark is 0. */
+static void expect_pattern(struct qm_area *area, u8 mark)
 {
-	u64 *start = page_address(pfn_to_page(pfn_at(held->qm, held->offset)));
+	u64 *start = page_address(pfn_to_page(qm_pfn(area->qm, area->offset)));
 	u64 *where;
 
-	for (where = start; where < start + held->size / sizeof(u64); where += STEP) {
+	for (where = start; where < start + area->size / sizeof(u64); where += STEP) {
 		if (*where == word_for(where, mark))
 			continue;
-		KUNIT_FAIL(held->qm->test, "%#llx at %#llx, expected %#llx", *where,
-			   held->offset + (where - start) * sizeof(u64),
+		KUNIT_FAIL(area->qm->test, "%#llx at %#llx, expected %#llx", *where,
+			   area->offset + (where - start) * sizeof(u64),
 			   word_for(where, mark));
 		break;
 	}
 }
 
 /* Use free memory. */
-static void write_to(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
+static void write_contents(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
 {
-	struct held *held;
+	struct qm_area *area;
 
 	if (!size)
 		return;
-	held = hold(qm, offset, size);
-	fill(held, mark);
-	expect_filled(held, mark);
-	release(held);
+	area = alloc_qm_area(qm, offset, size);
+	write_pattern(area, mark);
+	expect_pattern(area, mark);
+	free_qm_area(area);
 }
 
 /* Free memory still has what it had when it was freed, as nobody else used it. */
-static void expect_written(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
+static void expect_contents(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
 {
-	struct held *held;
+	struct qm_area *area;
 
 	if (!size || want_init_on_alloc(GFP_KERNEL) || want_init_on_free() ||
 	    page_poisoning_enabled())
 		return;
-	held = hold(qm, offset, size);
-	expect_filled(held, mark);
-	release(held);
+	area = alloc_qm_area(qm, offset, size);
+	expect_pattern(area, mark);
+	free_qm_area(area);
 }
 
 /*
@@ -435,17 +441,20 @@ static bool resize_to_nothing(struct qemu_mem *qm)
 static unsigned int allow_offlining(struct qemu_mem *qm)
 {
 	unsigned int i, nr_blocks = 0;
+	unsigned long pfn, end_pfn;
 	struct memory_block *mem;
-	unsigned long pfn;
 
-	for (i = 0; i < qm->ph.size / MB; i++) {
-		mem = get_block(qm, i);
+	for (i = 0; i < qm->ph.size / QM_MB; i++) {
+		mem = qm_get_block(qm, i);
 		if (!mem)
 			continue;
 		nr_blocks++;
-		for (pfn = pfn_at(qm, i * MB); pfn < pfn_at(qm, (i + 1) * MB); pfn++) {
-			if (mem->state == MEM_ONLINE && PageOffline(pfn_to_page(pfn)))
-				__SetPageOfflineSkippable(pfn_to_page(pfn));
+		end_pfn = qm_pfn(qm, (i + 1) * QM_MB);
+		for (pfn = qm_pfn(qm, i * QM_MB); pfn < end_pfn; pfn++) {
+			struct page *page = pfn_to_page(pfn);
+
+			if (mem->state == MEM_ONLINE && PageOffline(page))
+				__SetPageOfflineSkippable(page);
 		}
 		memory_block_put(mem);
 	}
@@ -486,12 +495,13 @@ static int qemu_mem_init(struct kunit *test)
 	virtio_cread_le(qm->vdev, struct virtio_mem_config, block_size,
 			&block_size);
 	qm->sb = max(block_size, PFN_PHYS(pageblock_nr_pages));
-	if (qm->sb > MB / 8)
+	if (qm->sb > QM_MB / 8)
 		kunit_skip(test, "device blocks of %#llx are too large for memory blocks of %#llx",
-			   block_size, MB);
-	if (qm->ph.size < NR_MB * MB || !IS_ALIGNED(qm->ph.start, MB))
+			   block_size, QM_MB);
+	if (qm->ph.size < QM_NR_MB * QM_MB || !IS_ALIGNED(qm->ph.start, QM_MB))
 		kunit_skip(test, "region %#llx-%#llx does not have %u memory blocks",
-			   qm->ph.start, qm->ph.start + qm->ph.size - 1, NR_MB);
+			   qm->ph.start, qm->ph.start + qm->ph.size - 1,
+			   QM_NR_MB);
 
 	if (lost)
 		kunit_skip(test, "the device was lost in an earlier test case");
@@ -554,162 +564,171 @@ static void require_empty_zone(struct kunit *test, enum mmop online_type)
 }
 
 /* Have so much plugged, and onlined to the zone of this variant. */
-static struct qemu_mem *plug(struct kunit *test, u64 size)
+static struct qemu_mem *plug_and_online(struct kunit *test, u64 size)
 {
 	struct qemu_mem *qm = test->priv;
 
 	require_empty_zone(test, zone_param(test));
 	set_online_type(test, zone_param(test));
-	resize(qm, size);
+	resize_device(qm, size);
 	return qm;
 }
 
 static void plugs_half_a_memory_block(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB / 2);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
 
-	expect_plugged(qm, MB / 2);
-	expect_dirty(qm, MB / 2, MB / 2, true);
-	write_to(qm, 0, MB / 2, 0xa5);
-	expect_plugged(qm, MB / 2);
+	expect_plugged(qm, QM_MB / 2);
+	expect_dirty(qm, QM_MB / 2, QM_MB / 2, true);
+	write_contents(qm, 0, QM_MB / 2, 0xa5);
+	expect_plugged(qm, QM_MB / 2);
 }
 
 static void shrinking_makes_free_memory_skippable(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB);
 
-	write_to(qm, 0, MB, 0xa5);
-	resize(qm, MB / 2);
-	expect_plugged(qm, MB / 2);
-	expect_dirty(qm, MB / 2, MB / 2, false);
-	expect_written(qm, 0, MB / 2, 0xa5);
+	write_contents(qm, 0, QM_MB, 0xa5);
+	resize_device(qm, QM_MB / 2);
+	expect_plugged(qm, QM_MB / 2);
+	expect_dirty(qm, QM_MB / 2, QM_MB / 2, false);
+	expect_contents(qm, 0, QM_MB / 2, 0xa5);
 }
 
 static void shrinking_gives_memory_back_to_the_host(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB);
 
-	write_to(qm, 0, MB, 0xa5);
-	resize(qm, MB / 2);
-	resize(qm, MB);
-	expect_plugged(qm, MB);
-	expect_written(qm, 0, MB / 2, 0xa5);
-	expect_written(qm, MB / 2, MB / 2, 0);
+	write_contents(qm, 0, QM_MB, 0xa5);
+	resize_device(qm, QM_MB / 2);
+	resize_device(qm, QM_MB);
+	expect_plugged(qm, QM_MB);
+	expect_contents(qm, 0, QM_MB / 2, 0xa5);
+	expect_contents(qm, QM_MB / 2, QM_MB / 2, 0);
 }
 
 static void partially_plugged_block_survives_many_rounds(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB / 2);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
 	unsigned int i;
 
-	write_to(qm, 0, MB / 2, 0xa5);
+	write_contents(qm, 0, QM_MB / 2, 0xa5);
 	for (i = 0; i < rounds; i++) {
-		KUNIT_ASSERT_EQ_MSG(test, 0, offline(qm, 0), "round %u", i);
+		KUNIT_ASSERT_EQ_MSG(test, 0, offline_block(qm, 0), "round %u",
+				    i);
 		expect_counters(qm, 0);
-		KUNIT_ASSERT_EQ_MSG(test, 0, online(qm, 0, zone_param(test)),
+		KUNIT_ASSERT_EQ_MSG(test, 0,
+				    online_block(qm, 0, zone_param(test)),
 				    "round %u", i);
-		expect_plugged(qm, MB / 2);
+		expect_plugged(qm, QM_MB / 2);
 	}
-	expect_dirty(qm, MB / 2, MB / 2, true);
-	expect_written(qm, 0, MB / 2, 0xa5);
+	expect_dirty(qm, QM_MB / 2, QM_MB / 2, true);
+	expect_contents(qm, 0, QM_MB / 2, 0xa5);
 }
 
 /* A block whose memory was unplugged while online does it as well. */
 static void block_survives_a_round_after_each_resize(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB);
-	const u64 sizes[] = { MB / 2, MB / 4, MB / 2 + qm->sb, MB - qm->sb, qm->sb, MB };
+	struct qemu_mem *qm = plug_and_online(test, QM_MB);
+	const u64 sizes[] = {
+		QM_MB / 2, QM_MB / 4, QM_MB / 2 + qm->sb, QM_MB - qm->sb,
+		qm->sb, QM_MB,
+	};
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		resize(qm, sizes[i]);
+		resize_device(qm, sizes[i]);
 		expect_plugged(qm, sizes[i]);
-		write_to(qm, 0, sizes[i], i + 1);
-		KUNIT_ASSERT_EQ(test, 0, offline(qm, 0));
-		KUNIT_ASSERT_EQ(test, 0, online(qm, 0, zone_param(test)));
+		write_contents(qm, 0, sizes[i], i + 1);
+		KUNIT_ASSERT_EQ(test, 0, offline_block(qm, 0));
+		KUNIT_ASSERT_EQ(test, 0, online_block(qm, 0, zone_param(test)));
 		expect_plugged(qm, sizes[i]);
-		expect_dirty(qm, sizes[i], MB - sizes[i], true);
-		expect_written(qm, 0, sizes[i], i + 1);
+		expect_dirty(qm, sizes[i], QM_MB - sizes[i], true);
+		expect_contents(qm, 0, sizes[i], i + 1);
 	}
 }
 
 static void resizes_across_memory_blocks(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB / 2);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
 	const u64 sizes[] = {
-		MB + MB / 2, MB, MB + qm->sb, MB - qm->sb, 3 * MB, 2 * MB + MB / 2,
-		3 * MB - qm->sb, MB / 2, 2 * MB, 0,
+		QM_MB + QM_MB / 2, QM_MB, QM_MB + qm->sb, QM_MB - qm->sb,
+		3 * QM_MB, 2 * QM_MB + QM_MB / 2, 3 * QM_MB - qm->sb,
+		QM_MB / 2, 2 * QM_MB, 0,
 	};
 	u64 size = plugged_size(qm);
 	int i;
 
-	write_to(qm, 0, size, 0xa5);
+	write_contents(qm, 0, size, 0xa5);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		resize(qm, sizes[i]);
+		resize_device(qm, sizes[i]);
 		expect_plugged(qm, sizes[i]);
-		expect_written(qm, 0, min(size, sizes[i]), 0xa5);
+		expect_contents(qm, 0, min(size, sizes[i]), 0xa5);
 		if (sizes[i] > size)
-			write_to(qm, size, sizes[i] - size, 0xa5);
+			write_contents(qm, size, sizes[i] - size, 0xa5);
 		size = sizes[i];
 	}
 }
 
 static void memory_in_use_stays_plugged(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB + MB / 2);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB + QM_MB / 2);
 	const u64 offset = 3 * qm->sb;
-	struct held *held;
+	struct qm_area *area;
 
-	held = hold(qm, offset, qm->sb);
-	fill(held, 0xa5);
-	resize_to(qm, 0, qm->sb);
+	area = alloc_qm_area(qm, offset, qm->sb);
+	write_pattern(area, 0xa5);
+	resize_device_to(qm, 0, qm->sb);
 	expect_counters(qm, qm->sb);
 	expect_pages(qm, 0, offset, PHANTOM_SKIPPABLE);
-	expect_pages(qm, offset + qm->sb, MB - offset - qm->sb, PHANTOM_SKIPPABLE);
-	expect_filled(held, 0xa5);
+	expect_pages(qm, offset + qm->sb, QM_MB - offset - qm->sb,
+		     PHANTOM_SKIPPABLE);
+	expect_pattern(area, 0xa5);
 
-	resize(qm, MB);
-	expect_counters(qm, MB);
+	resize_device(qm, QM_MB);
+	expect_counters(qm, QM_MB);
 	expect_pages(qm, 0, offset, PHANTOM_FREE);
-	expect_pages(qm, offset + qm->sb, MB - offset - qm->sb, PHANTOM_FREE);
-	expect_filled(held, 0xa5);
+	expect_pages(qm, offset + qm->sb, QM_MB - offset - qm->sb,
+		     PHANTOM_FREE);
+	expect_pattern(area, 0xa5);
 
-	release(held);
-	expect_plugged(qm, MB);
+	free_qm_area(area);
+	expect_plugged(qm, QM_MB);
 }
 
 /* That of a driver which does not follow the new rules, say. */
 static void other_offline_page_blocks_offlining(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB / 2);
-	const u64 offset = MB / 4;
-	struct held *held;
+	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
+	const u64 offset = QM_MB / 4;
+	struct qm_area *area;
 	struct page *page;
 
-	write_to(qm, 0, MB / 2, 0xa5);
-	held = hold(qm, offset, PAGE_SIZE);
-	page = pfn_to_page(pfn_at(qm, offset));
+	write_contents(qm, 0, QM_MB / 2, 0xa5);
+	area = alloc_qm_area(qm, offset, PAGE_SIZE);
+	page = pfn_to_page(qm_pfn(qm, offset));
 	__SetPageOffline(page);
 
-	KUNIT_EXPECT_EQ(test, -EBUSY, offline(qm, 0));
-	expect_counters(qm, MB / 2);
+	KUNIT_EXPECT_EQ(test, -EBUSY, offline_block(qm, 0));
+	expect_counters(qm, QM_MB / 2);
 	expect_pages(qm, 0, offset, PHANTOM_FREE);
 	expect_pages(qm, offset, PAGE_SIZE, PHANTOM_OFFLINE);
-	expect_pages(qm, offset + PAGE_SIZE, MB / 2 - offset - PAGE_SIZE, PHANTOM_FREE);
-	expect_pages(qm, MB / 2, MB / 2, PHANTOM_SKIPPABLE);
+	expect_pages(qm, offset + PAGE_SIZE, QM_MB / 2 - offset - PAGE_SIZE,
+		     PHANTOM_FREE);
+	expect_pages(qm, QM_MB / 2, QM_MB / 2, PHANTOM_SKIPPABLE);
 	__ClearPageOffline(page);
-	release(held);
+	free_qm_area(area);
 
-	expect_written(qm, 0, MB / 2, 0xa5);
-	resize(qm, MB);
-	expect_plugged(qm, MB);
-	write_to(qm, 0, MB, 0x5a);
-	resize(qm, MB / 2);
-	expect_plugged(qm, MB / 2);
-	KUNIT_EXPECT_EQ(test, 0, offline(qm, 0));
-	KUNIT_EXPECT_EQ(test, 0, online(qm, 0, zone_param(test)));
-	expect_plugged(qm, MB / 2);
-	expect_written(qm, 0, MB / 2, 0x5a);
+	expect_contents(qm, 0, QM_MB / 2, 0xa5);
+	resize_device(qm, QM_MB);
+	expect_plugged(qm, QM_MB);
+	write_contents(qm, 0, QM_MB, 0x5a);
+	resize_device(qm, QM_MB / 2);
+	expect_plugged(qm, QM_MB / 2);
+	KUNIT_EXPECT_EQ(test, 0, offline_block(qm, 0));
+	KUNIT_EXPECT_EQ(test, 0, online_block(qm, 0, zone_param(test)));
+	expect_plugged(qm, QM_MB / 2);
+	expect_contents(qm, 0, QM_MB / 2, 0x5a);
 }
 
 static void offline_block_is_resized(struct kunit *test)
@@ -718,23 +737,23 @@ static void offline_block_is_resized(struct kunit *test)
 
 	/* The driver leaves it to others to online memory. */
 	require_empty_zone(test, zone_param(test));
-	resize(qm, MB / 2);
+	resize_device(qm, QM_MB / 2);
 	expect_counters(qm, 0);
-	resize(qm, MB / 2 + MB / 4);
+	resize_device(qm, QM_MB / 2 + QM_MB / 4);
 	expect_counters(qm, 0);
-	resize(qm, MB / 2 + qm->sb);
+	resize_device(qm, QM_MB / 2 + qm->sb);
 	expect_counters(qm, 0);
 
-	KUNIT_ASSERT_EQ(test, 0, online(qm, 0, zone_param(test)));
-	expect_plugged(qm, MB / 2 + qm->sb);
-	expect_dirty(qm, MB / 2 + qm->sb, MB / 2 - qm->sb, true);
-	write_to(qm, 0, MB / 2 + qm->sb, 0xa5);
-	KUNIT_ASSERT_EQ(test, 0, offline(qm, 0));
+	KUNIT_ASSERT_EQ(test, 0, online_block(qm, 0, zone_param(test)));
+	expect_plugged(qm, QM_MB / 2 + qm->sb);
+	expect_dirty(qm, QM_MB / 2 + qm->sb, QM_MB / 2 - qm->sb, true);
+	write_contents(qm, 0, QM_MB / 2 + qm->sb, 0xa5);
+	KUNIT_ASSERT_EQ(test, 0, offline_block(qm, 0));
 
-	resize(qm, MB / 4);
-	KUNIT_ASSERT_EQ(test, 0, online(qm, 0, zone_param(test)));
-	expect_plugged(qm, MB / 4);
-	expect_written(qm, 0, MB / 4, 0xa5);
+	resize_device(qm, QM_MB / 4);
+	KUNIT_ASSERT_EQ(test, 0, online_block(qm, 0, zone_param(test)));
+	expect_plugged(qm, QM_MB / 4);
+	expect_contents(qm, 0, QM_MB / 4, 0xa5);
 }
 
 static const struct file_operations test_fops = {
@@ -767,9 +786,9 @@ static struct address_space *create_mapping(struct kunit *test)
 
 static void offlining_moves_contents_away(struct kunit *test)
 {
-	struct qemu_mem *qm = plug(test, MB / 2);
+	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
 	struct address_space *mapping = create_mapping(test);
-	const unsigned long pfn = pfn_at(qm, MB / 2 - PAGE_SIZE);
+	const unsigned long pfn = qm_pfn(qm, QM_MB / 2 - PAGE_SIZE);
 	struct folio *folio;
 
 	/* The last plugged page goes to the page cache. */
@@ -783,7 +802,7 @@ static void offlining_moves_contents_away(struct kunit *test)
 	folio_put(folio);
 	lru_add_drain_all();
 
-	KUNIT_EXPECT_EQ(test, 0, offline(qm, 0));
+	KUNIT_EXPECT_EQ(test, 0, offline_block(qm, 0));
 	expect_counters(qm, 0);
 
 	folio = filemap_get_folio(mapping, 0);
@@ -792,8 +811,8 @@ static void offlining_moves_contents_away(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(folio_address(folio), 0xa5, PAGE_SIZE));
 	folio_put(folio);
 
-	KUNIT_EXPECT_EQ(test, 0, online(qm, 0, zone_param(test)));
-	expect_plugged(qm, MB / 2);
+	KUNIT_EXPECT_EQ(test, 0, online_block(qm, 0, zone_param(test)));
+	expect_plugged(qm, QM_MB / 2);
 }
 
 static struct kunit_case virtio_mem_qemu_cases[] = {
@@ -826,42 +845,48 @@ static void unbinding_keeps_partially_plugged_blocks_online(struct kunit *test)
 {
 	static const unsigned int full[] = { 0, 2 }, partial[] = { 1, 3 };
 	struct qemu_mem *qm = test->priv;
-	struct held *held[2];
+	struct qm_area *area[2];
 	int i;
 
 	/* Two memory blocks in each zone, of which the second is plugged partially. */
 	require_empty_zone(test, MMOP_ONLINE_KERNEL);
 	require_empty_zone(test, MMOP_ONLINE_MOVABLE);
 	set_online_type(test, MMOP_ONLINE_KERNEL);
-	resize(qm, 2 * MB);
+	resize_device(qm, 2 * QM_MB);
 	set_online_type(test, MMOP_ONLINE_MOVABLE);
-	resize(qm, 4 * MB);
+	resize_device(qm, 4 * QM_MB);
 	for (i = 0; i < 2; i++) {
-		held[i] = hold(qm, full[i] * MB, MB + MB / 2);
-		fill(held[i], 0xa5);
+		area[i] = alloc_qm_area(qm, full[i] * QM_MB, QM_MB + QM_MB / 2);
+		write_pattern(area[i], 0xa5);
 	}
-	resize(qm, 3 * MB);
+	resize_device(qm, 3 * QM_MB);
 	for (i = 0; i < 2; i++)
-		expect_pages(qm, partial[i] * MB + MB / 2, MB / 2, PHANTOM_SKIPPABLE);
+		expect_pages(qm, partial[i] * QM_MB + QM_MB / 2, QM_MB / 2,
+			     PHANTOM_SKIPPABLE);
 
 	device_release_driver(&qm->vdev->dev);
 
 	for (i = 0; i < 2; i++) {
-		expect_filled(held[i], 0xa5);
-		release(held[i]);
-		expect_pages(qm, partial[i] * MB + MB / 2, MB / 2, PHANTOM_OFFLINE);
-		KUNIT_EXPECT_EQ(test, -EBUSY, offline(qm, partial[i]));
-		expect_pages(qm, partial[i] * MB, MB / 2, PHANTOM_FREE);
-		expect_pages(qm, partial[i] * MB + MB / 2, MB / 2, PHANTOM_OFFLINE);
+		expect_pattern(area[i], 0xa5);
+		free_qm_area(area[i]);
+		expect_pages(qm, partial[i] * QM_MB + QM_MB / 2, QM_MB / 2,
+			     PHANTOM_OFFLINE);
+		KUNIT_EXPECT_EQ(test, -EBUSY, offline_block(qm, partial[i]));
+		expect_pages(qm, partial[i] * QM_MB, QM_MB / 2, PHANTOM_FREE);
+		expect_pages(qm, partial[i] * QM_MB + QM_MB / 2, QM_MB / 2,
+			     PHANTOM_OFFLINE);
 
-		KUNIT_EXPECT_EQ(test, 0, offline(qm, full[i]));
-		KUNIT_EXPECT_EQ(test, 0, online(qm, full[i], i ? MMOP_ONLINE_MOVABLE :
-								 MMOP_ONLINE_KERNEL));
-		expect_pages(qm, full[i] * MB, MB, PHANTOM_FREE);
-		expect_written(qm, full[i] * MB, MB + MB / 2, 0xa5);
+		KUNIT_EXPECT_EQ(test, 0, offline_block(qm, full[i]));
+		KUNIT_EXPECT_EQ(test, 0,
+				online_block(qm, full[i],
+					     i ? MMOP_ONLINE_MOVABLE :
+						 MMOP_ONLINE_KERNEL));
+		expect_pages(qm, full[i] * QM_MB, QM_MB, PHANTOM_FREE);
+		expect_contents(qm, full[i] * QM_MB, QM_MB + QM_MB / 2, 0xa5);
 	}
-	KUNIT_EXPECT_EQ(test, 3 * MB, plugged_size(qm));
-	KUNIT_EXPECT_EQ(test, PHYS_PFN(3 * MB), totalram_pages() - qm->without.totalram);
+	KUNIT_EXPECT_EQ(test, 3 * QM_MB, plugged_size(qm));
+	KUNIT_EXPECT_EQ(test, PHYS_PFN(3 * QM_MB),
+			totalram_pages() - qm->without.totalram);
 }
 
 static struct kunit_case virtio_mem_qemu_unbind_cases[] = {

@@ -251,13 +251,13 @@ static void nothing_is_left_if_no_memory_is_left(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_groups, nr_memory_groups());
 }
 
-static void others_online_page(struct page *page, unsigned int order)
+static void foreign_online_page(struct page *page, unsigned int order)
 {
 }
 
-static void restore_others_callback(void *unused)
+static void restore_foreign_callback(void *unused)
 {
-	restore_online_page_callback(others_online_page);
+	restore_online_page_callback(foreign_online_page);
 }
 
 static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit *test)
@@ -265,15 +265,16 @@ static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit 
 	const unsigned int nr_groups = nr_memory_groups();
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_SB);
 
-	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(others_online_page));
+	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(foreign_online_page));
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_others_callback,
+			kunit_add_action_or_reset(test,
+						  restore_foreign_callback,
 						  NULL));
 	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
 	KUNIT_EXPECT_FALSE(test, virtio_kunit_is_bound(&vmt->dev.vk));
 	phantom_snapshot_expect(test, &vmt->without);
 	KUNIT_EXPECT_EQ(test, nr_groups, nr_memory_groups());
-	kunit_release_action(test, restore_others_callback, NULL);
+	kunit_release_action(test, restore_foreign_callback, NULL);
 
 	virtio_kunit_unregister(&vmt->dev.vk);
 	vmt_bind(vmt, VMT_SB);
