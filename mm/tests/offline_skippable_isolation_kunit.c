@@ -18,6 +18,10 @@
  * The flag
  */
 
+/*
+ * Setting and clearing PageOfflineSkippable() changes a single bit of
+ * page->flags, and nothing else of the page or of its neighbours.
+ */
 static void flag_is_a_single_bit(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
@@ -57,9 +61,13 @@ static void alloc_expect_no_flag(struct kunit *test, struct phantom_memory *ph)
 }
 
 /*
- * Give back pages in both ways that drivers do it: pages that were kept offline
- * since onlining, and pages that were allocated. In the latter case, the driver
- * even forgets to clear the flag.
+ * Pages that were skippable and went back to the buddy do not have
+ * PG_offline_skippable set when they are allocated again.
+ *
+ * They go back in both ways that drivers use: pages that were kept offline
+ * since onlining by generic_online_page(), and pages that were allocated by
+ * free_contig_range(). In the latter case, the driver even forgets to clear the
+ * flag before.
  */
 static void flag_is_clear_on_allocated_pages(struct kunit *test)
 {
@@ -159,6 +167,10 @@ static void expect_movable(struct phantom_memory *ph, struct page *page,
 	}
 }
 
+/*
+ * start_isolate_page_range() isolates skippable pages for offlining, and
+ * undoing the isolation leaves them as they were.
+ */
 static void isolates_skippable_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -172,6 +184,10 @@ static void isolates_skippable_pages(struct kunit *test)
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
 
+/*
+ * Skippable pages next to free pages can be isolated for offlining, and the
+ * number of free pages in the zone follows the isolation and its undoing.
+ */
 static void isolates_skippable_pages_among_free_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -200,8 +216,12 @@ static void isolates_skippable_pages_among_free_pages(struct kunit *test)
 }
 
 /*
- * In ZONE_MOVABLE, isolation takes every page for movable that is not reserved:
- * there, it is for scan_movable_pages() to refuse the page.
+ * A single PageOffline() page that is not skippable, wherever it is, makes
+ * isolation for offlining fail with -EBUSY in a kernel zone, and no pageblock
+ * stays isolated.
+ *
+ * In ZONE_MOVABLE, isolation treats every page as movable that is not reserved,
+ * so it succeeds. There, scan_movable_pages() refuses the page later.
  */
 static void refuses_nonskippable_page_unless_zone_is_movable(struct kunit *test)
 {
@@ -231,6 +251,10 @@ static const struct offline_skippable_param unmovable_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(unmovable, unmovable_params, desc);
 
+/*
+ * Skippable pages in a kernel zone cannot be isolated for CMA or for contiguous
+ * allocation.
+ */
 static void refuses_skippable_pages_in_other_modes(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -241,6 +265,10 @@ static void refuses_skippable_pages_in_other_modes(struct kunit *test)
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
 
+/*
+ * alloc_contig_range() over skippable pages fails with -EBUSY and does not
+ * change them.
+ */
 static void contiguous_allocation_fails_over_skippable_pages(struct kunit *test)
 {
 #ifdef CONFIG_CONTIG_ALLOC
@@ -266,6 +294,11 @@ static const struct offline_skippable_param kernel_count_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(kernel_count, kernel_count_params, desc);
 
+/*
+ * In a kernel zone, page_is_unmovable() treats a skippable page with any
+ * reference count as movable in offlining mode, and as unmovable in the other
+ * modes.
+ */
 static void skippable_page_is_movable_for_offlining_only(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -278,6 +311,10 @@ static void skippable_page_is_movable_for_offlining_only(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_CMA_ALLOC));
 }
 
+/*
+ * In a kernel zone, page_is_unmovable() treats a PageOffline() page that is not
+ * skippable as unmovable, whatever its reference count and the isolation mode.
+ */
 static void nonskippable_page_is_unmovable(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -294,6 +331,10 @@ static const struct offline_skippable_param kernel_zone_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(kernel_zone, kernel_zone_params, desc);
 
+/*
+ * In a kernel zone, page_is_unmovable() treats a page with movable_ops as
+ * movable, whether or not it is PageOffline().
+ */
 static void page_with_movable_ops_is_movable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
@@ -308,6 +349,10 @@ static void page_with_movable_ops_is_movable(struct kunit *test)
 	expect_movable(ph, &folio->page, 1);
 }
 
+/*
+ * For isolation of a kernel zone, the bit of PG_offline_skippable means nothing
+ * on a page that is not PageOffline().
+ */
 static void isolation_ignores_the_bit_on_other_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -323,7 +368,12 @@ static void isolation_ignores_the_bit_on_other_pages(struct kunit *test)
  * Other pages, which the flag does not change anything for
  */
 
-/* Among them are holes, also in ZONE_MOVABLE. */
+/*
+ * page_is_unmovable() treats a reserved page as unmovable, even in
+ * ZONE_MOVABLE.
+ *
+ * Memory holes are among the reserved pages.
+ */
 static void reserved_page_is_unmovable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -335,6 +385,10 @@ static void reserved_page_is_unmovable(struct kunit *test)
 	phantom_expect_isolated(ph, 0);
 }
 
+/*
+ * page_is_unmovable() treats a page in use that is not on the LRU as unmovable
+ * in a kernel zone, and as movable in ZONE_MOVABLE.
+ */
 static void page_in_use_is_unmovable_unless_zone_is_movable(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -347,7 +401,13 @@ static void page_in_use_is_unmovable_unless_zone_is_movable(struct kunit *test)
 		expect_unmovable(ph, &folio->page);
 }
 
-/* It is about to be used or freed; its owner's data are no order. */
+/*
+ * In a kernel zone, page_is_unmovable() treats a page with a reference count of
+ * 0 as movable, and steps over no other page.
+ *
+ * Such a page is about to be used or freed. What its last owner left in
+ * page->private must not be taken for the order of a free page.
+ */
 static void page_with_count_0_is_movable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -358,6 +418,10 @@ static void page_with_count_0_is_movable(struct kunit *test)
 	expect_movable(ph, &folio->page, 1);
 }
 
+/*
+ * In a kernel zone, page_is_unmovable() treats free pages as movable, and steps
+ * over a whole buddy at once.
+ */
 static void free_pages_are_stepped_over(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -371,6 +435,7 @@ static void free_pages_are_stepped_over(struct kunit *test)
 	expect_movable(ph, page + 1, 1);
 }
 
+/* In a kernel zone, page_is_unmovable() treats a page on the LRU as movable. */
 static void page_on_lru_is_movable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -380,6 +445,10 @@ static void page_on_lru_is_movable(struct kunit *test)
 	expect_movable(ph, &folio->page, 1);
 }
 
+/*
+ * In a kernel zone, page_is_unmovable() treats an HWPoison page as movable in
+ * offlining mode, and as unmovable in the other modes.
+ */
 static void hwpoisoned_page_is_movable_for_offlining_only(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -396,6 +465,10 @@ static void hwpoisoned_page_is_movable_for_offlining_only(struct kunit *test)
 					     PB_ISOLATE_MODE_CMA_ALLOC));
 }
 
+/*
+ * In a kernel zone, page_is_unmovable() treats a large folio on the LRU as
+ * movable, and steps over the rest of it from any of its pages.
+ */
 static void large_folio_on_lru_is_stepped_over(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -407,6 +480,10 @@ static void large_folio_on_lru_is_stepped_over(struct kunit *test)
 		expect_movable(ph, folio_page(folio, i), LARGE_NR_PAGES - i);
 }
 
+/*
+ * In a kernel zone, page_is_unmovable() treats every page of a large folio that
+ * is neither on the LRU nor of hugetlb as unmovable.
+ */
 static void large_folio_not_on_lru_is_unmovable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -417,7 +494,13 @@ static void large_folio_not_on_lru_is_unmovable(struct kunit *test)
 		expect_unmovable(ph, folio_page(folio, i));
 }
 
-/* Without a reference to it, a folio may be replaced while we read its order. */
+/*
+ * In a kernel zone, page_is_unmovable() treats a large folio as unmovable if
+ * its order is larger than MAX_FOLIO_ORDER.
+ *
+ * Isolation holds no reference, so the folio may be freed and its memory be
+ * used anew while the order is read.
+ */
 static void large_folio_of_impossible_order_is_unmovable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -431,6 +514,10 @@ static void large_folio_of_impossible_order_is_unmovable(struct kunit *test)
 	expect_unmovable(ph, &folio->page);
 }
 
+/*
+ * In a kernel zone, page_is_unmovable() treats a hugetlb folio as movable if
+ * hugetlb knows its size, and steps over the rest of it.
+ */
 static void hugetlb_folio_is_stepped_over(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -451,7 +538,12 @@ static void hugetlb_folio_is_stepped_over(struct kunit *test)
 	expect_movable(ph, folio_page(folio, (1UL << order) - 1), 1);
 }
 
-/* Nobody could allocate where to migrate it to. */
+/*
+ * In a kernel zone, page_is_unmovable() treats a hugetlb folio as unmovable if
+ * hugetlb does not know its size.
+ *
+ * Nobody could allocate a folio to migrate it to.
+ */
 static void hugetlb_folio_of_unknown_size_is_unmovable(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -514,6 +606,10 @@ static int test_phantom_isolated(struct phantom_memory *ph,
 	return test_pages_isolated(ph->start_pfn, phantom_end_pfn(ph), mode);
 }
 
+/*
+ * In offlining mode, test_pages_isolated() accepts a range of skippable pages,
+ * of free pages, or of both.
+ */
 static void accepts_free_and_skippable_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);
@@ -526,6 +622,10 @@ static void accepts_free_and_skippable_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
+/*
+ * In offlining mode, test_pages_isolated() accepts a skippable page whatever
+ * its reference count.
+ */
 static void accepts_skippable_page_with_any_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -535,7 +635,13 @@ static void accepts_skippable_page_with_any_count(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
-/* A count of 0 used to be how a driver let offlining skip the page. */
+/*
+ * In offlining mode, test_pages_isolated() refuses a PageOffline() page that is
+ * not skippable whatever its reference count.
+ *
+ * Before PG_offline_skippable existed, drivers let offlining skip a page by a
+ * reference count of 0.
+ */
 static void refuses_nonskippable_page_with_any_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -546,6 +652,10 @@ static void refuses_nonskippable_page_with_any_count(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
+/*
+ * In offlining mode, test_pages_isolated() refuses a PageOffline() page that is
+ * not skippable wherever it is in the range.
+ */
 static void refuses_nonskippable_page_anywhere(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -564,6 +674,10 @@ static const struct offline_skippable_param mode_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(mode, mode_params, desc);
 
+/*
+ * In the modes for CMA and contiguous allocation, test_pages_isolated() refuses
+ * a skippable page.
+ */
 static void refuses_skippable_page_in_other_modes(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -575,6 +689,10 @@ static void refuses_skippable_page_in_other_modes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, param->mode));
 }
 
+/*
+ * test_pages_isolated() accepts an HWPoison page in offlining mode, and refuses
+ * it in the other modes.
+ */
 static void accepts_hwpoisoned_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);
@@ -597,6 +715,10 @@ static void accepts_hwpoisoned_page(struct kunit *test)
 	mark_page_offline(page);
 }
 
+/*
+ * For test_pages_isolated(), the bit of PG_offline_skippable means nothing on a
+ * page that is not PageOffline().
+ */
 static void test_isolated_ignores_the_bit_on_other_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);

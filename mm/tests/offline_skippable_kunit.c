@@ -108,6 +108,11 @@ static void expect_offlined(struct phantom_memory *ph, unsigned long nr_offline)
 	phantom_undo_offline_isolated(ph);
 }
 
+/*
+ * In any layout of free and skippable pages, __offline_isolated_pages() counts
+ * the free pages only, takes them off the free lists, and takes the sections
+ * offline.
+ */
 static void offlining_does_not_count_skippable_pages(struct kunit *test)
 {
 	const struct offline_layout *layout = test->param_value;
@@ -138,6 +143,10 @@ static void require_warnings(struct kunit *test)
 		kunit_skip(test, "CONFIG_BUG is not set");
 }
 
+/*
+ * __offline_isolated_pages() warns once about a PageOffline() page that is not
+ * skippable, and does not count it.
+ */
 static void offlining_warns_about_nonskippable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);
@@ -159,6 +168,10 @@ static const struct offline_skippable_param wrong_count_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(wrong_count, wrong_count_params, desc);
 
+/*
+ * __offline_isolated_pages() warns once about a skippable page with a reference
+ * count other than 1, and neither counts nor changes it.
+ */
 static void offlining_warns_about_skippable_page_with_wrong_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -174,6 +187,9 @@ static void offlining_warns_about_skippable_page_with_wrong_count(struct kunit *
 			page_ref_count(pfn_to_page(ph->start_pfn + 1)));
 }
 
+/*
+ * __offline_isolated_pages() does not count a skippable page that is HWPoison.
+ */
 static void offlining_does_not_count_hwpoisoned_skippable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);
@@ -185,7 +201,10 @@ static void offlining_does_not_count_hwpoisoned_skippable_page(struct kunit *tes
 	expect_offlined(ph, ph->nr_pages);
 }
 
-/* They are managed, in the buddy or in use. */
+/*
+ * __offline_isolated_pages() counts HWPoison pages in the buddy and in use,
+ * because they are managed.
+ */
 static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);
@@ -209,6 +228,10 @@ static void offlining_counts_other_hwpoisoned_pages(struct kunit *test)
 	mark_page_offline(used);
 }
 
+/*
+ * __offline_isolated_pages() counts a free page even if it has the bit of
+ * PG_offline_skippable set.
+ */
 static void offlining_counts_free_page_with_the_bit(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_isolated(test);
@@ -405,6 +428,11 @@ static void expect_snapshot_online(struct phantom_memory *ph,
 	phantom_snapshot_expect(ph->test, &online);
 }
 
+/*
+ * When a memory block is added, onlined, offlined, onlined and offlined again,
+ * and removed, all counters are right after each step, and onlining never makes
+ * pages skippable.
+ */
 static void counters_are_right_at_each_step_of_hotplug(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -438,6 +466,10 @@ static void counters_are_right_at_each_step_of_hotplug(struct kunit *test)
 	phantom_snapshot_expect(test, &offline);
 }
 
+/*
+ * offline_and_remove_memory() succeeds for a memory block with free and
+ * skippable pages.
+ */
 static void offline_and_remove_memory_skips_pages(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -452,6 +484,10 @@ static void offline_and_remove_memory_skips_pages(struct kunit *test)
 	phantom_snapshot_expect(test, &without);
 }
 
+/*
+ * offline_and_remove_memory() fails with -EBUSY and changes nothing if one
+ * PageOffline() page of the memory block is not skippable.
+ */
 static void offline_and_remove_memory_needs_the_flag(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -471,6 +507,10 @@ static void offline_and_remove_memory_needs_the_flag(struct kunit *test)
 	expect_first_quarter_free(ph);
 }
 
+/*
+ * device_offline() fails with -EBUSY and changes nothing if one PageOffline()
+ * page of the memory block is not skippable, and succeeds once it is.
+ */
 static void nonskippable_page_blocks_offlining_until_marked(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -495,6 +535,7 @@ static void nonskippable_page_blocks_offlining_until_marked(struct kunit *test)
 	phantom_snapshot_expect(test, &offline);
 }
 
+/* Free pages of memory that could not be offlined can still be allocated. */
 static void refused_memory_is_still_usable(struct kunit *test)
 {
 #ifdef CONFIG_CONTIG_ALLOC
@@ -519,6 +560,11 @@ static void refused_memory_is_still_usable(struct kunit *test)
 #endif
 }
 
+/*
+ * Memory notifiers hear MEM_GOING_OFFLINE and MEM_OFFLINE with the exact range,
+ * and see that skippable pages still have their reference when memory is going
+ * offline.
+ */
 static void notifiers_see_pages_with_their_reference(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -528,6 +574,10 @@ static void notifiers_see_pages_with_their_reference(struct kunit *test)
 	expect_events(observer, true);
 }
 
+/*
+ * If a memory notifier refuses MEM_GOING_OFFLINE, offline_pages() fails with
+ * the error of the notifier, and all pages and counters are as before.
+ */
 static void notifier_vetoes_offlining(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -550,8 +600,13 @@ static void notifier_vetoes_offlining(struct kunit *test)
 }
 
 /*
- * In a kernel zone, isolation refuses the pages, so offlining does not begin. In
- * ZONE_MOVABLE, the driver gets to drop its references, but in vain.
+ * If a driver drops its references in MEM_GOING_OFFLINE instead of making the
+ * pages skippable, offline_pages() fails with -EBUSY, and the driver keeps all
+ * of its pages.
+ *
+ * In a kernel zone, isolation refuses the pages, so offlining does not begin.
+ * In ZONE_MOVABLE, the driver drops its references, to no avail, and restores
+ * them in MEM_CANCEL_OFFLINE.
  */
 static void old_protocol_is_refused_and_loses_nothing(struct kunit *test)
 {
@@ -579,8 +634,11 @@ static void old_protocol_is_refused_and_loses_nothing(struct kunit *test)
 }
 
 /*
- * The one who holds the reference gets to drop it once the memory is offline.
- * That is in MEM_OFFLINE, after which the memmap is poisoned in some configs.
+ * Offlining warns once about a skippable page to which somebody else holds a
+ * reference, and dropping that reference later does not free the page.
+ *
+ * The reference is dropped in MEM_OFFLINE, because the memmap is poisoned after
+ * that in some configurations.
  */
 static void extra_reference_does_not_free_the_page(struct kunit *test)
 {
@@ -598,6 +656,10 @@ static void extra_reference_does_not_free_the_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PHANTOM_PAGE_COUNT + 1, observer->count.max);
 }
 
+/*
+ * After each of 200 rounds of onlining and offlining memory with skippable
+ * pages, all counters are what they were before.
+ */
 static void counters_do_not_drift_over_200_rounds(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -661,7 +723,10 @@ static void free_allocated_pages(void *arg)
 		__free_page(page);
 }
 
-/* Allocations of any kind pass phantom memory over, however much of it is free. */
+/*
+ * While phantom_guard() is active, no allocation takes phantom memory, even if
+ * all of it is free.
+ */
 static void phantom_memory_is_never_allocated(struct kunit *test)
 {
 	static const gfp_t gfps[] = {

@@ -154,6 +154,10 @@ static void mark_lru_page_offline(struct page *page)
 	mark_page_offline(page);
 }
 
+/*
+ * scan_movable_pages() passes over skippable pages, and finds nothing if there
+ * are no others.
+ */
 static void scan_passes_over_skippable_pages(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -162,6 +166,10 @@ static void scan_passes_over_skippable_pages(struct kunit *test)
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
 
+/*
+ * scan_movable_pages() passes over a skippable page whatever its reference
+ * count.
+ */
 static void scan_passes_over_skippable_page_with_any_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -171,6 +179,10 @@ static void scan_passes_over_skippable_page_with_any_count(struct kunit *test)
 	expect_scan(test, ph, -ENOENT, NO_PFN);
 }
 
+/*
+ * scan_movable_pages() fails with -EBUSY at a PageOffline() page that is not
+ * skippable, wherever it is in the range.
+ */
 static void scan_stops_at_nonskippable_page(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -180,7 +192,13 @@ static void scan_stops_at_nonskippable_page(struct kunit *test)
 	expect_scan(test, ph, -EBUSY, NO_PFN);
 }
 
-/* A count of 0 used to be how a driver let offlining skip the page. */
+/*
+ * scan_movable_pages() fails with -EBUSY at a PageOffline() page that is not
+ * skippable, whatever its reference count.
+ *
+ * Before PG_offline_skippable existed, drivers let offlining skip a page by a
+ * reference count of 0.
+ */
 static void scan_stops_at_nonskippable_page_with_any_count(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -191,6 +209,10 @@ static void scan_stops_at_nonskippable_page_with_any_count(struct kunit *test)
 	expect_scan(test, ph, -EBUSY, NO_PFN);
 }
 
+/*
+ * scan_movable_pages() finds a page on the LRU among skippable pages, even if
+ * it has the bit of PG_offline_skippable set.
+ */
 static void scan_finds_movable_page_behind_skippable_pages(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
@@ -201,6 +223,10 @@ static void scan_finds_movable_page_behind_skippable_pages(struct kunit *test)
 	mark_lru_page_offline(page);
 }
 
+/*
+ * scan_movable_pages() finds a movable page if it comes before a PageOffline()
+ * page that is not skippable.
+ */
 static void scan_finds_movable_page_before_nonskippable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
@@ -210,6 +236,10 @@ static void scan_finds_movable_page_before_nonskippable_page(struct kunit *test)
 	mark_lru_page_offline(page);
 }
 
+/*
+ * scan_movable_pages() fails with -EBUSY if a PageOffline() page that is not
+ * skippable comes before a movable page.
+ */
 static void scan_stops_at_nonskippable_page_before_movable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
@@ -219,6 +249,10 @@ static void scan_stops_at_nonskippable_page_before_movable_page(struct kunit *te
 	mark_lru_page_offline(page);
 }
 
+/*
+ * scan_movable_pages() finds a balloon page, which is PageOffline() and has
+ * movable_ops.
+ */
 static void scan_finds_balloon_page(struct kunit *test)
 {
 	struct page *pages = alloc_real_pages(test);
@@ -232,7 +266,7 @@ static void scan_finds_balloon_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, start_pfn + 2, pfn);
 }
 
-/* It looks at no page that is not in its range, not even right behind it. */
+/* scan_movable_pages() does not look at the page right behind its range. */
 static void scan_ends_with_its_range(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -246,7 +280,13 @@ static void scan_ends_with_its_range(struct kunit *test)
 	mark_lru_page_offline(page);
 }
 
-/* It is in use by the kernel. What hugetlb has in its private data, others do not. */
+/*
+ * scan_movable_pages() passes over a large folio that is neither on the LRU nor
+ * of hugetlb.
+ *
+ * The kernel uses such a folio. Its private data must not be taken for the
+ * flags that hugetlb keeps there.
+ */
 static void scan_passes_over_large_folio_not_on_lru(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -256,6 +296,7 @@ static void scan_passes_over_large_folio_not_on_lru(struct kunit *test)
 	expect_scan(test, ph, -ENOENT, NO_PFN);
 }
 
+/* scan_movable_pages() finds a hugetlb folio that is migratable. */
 static void scan_finds_migratable_hugetlb_folio(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -267,7 +308,12 @@ static void scan_finds_migratable_hugetlb_folio(struct kunit *test)
 	expect_scan(test, ph, 0, folio_pfn(folio));
 }
 
-/* Tail pages are no business of the scan: see what would end it. */
+/*
+ * scan_movable_pages() steps over a hugetlb folio that is not migratable,
+ * without looking at its tail pages.
+ *
+ * If it looked, it would stop at the last tail page, which is PageOffline().
+ */
 static void scan_steps_over_unmigratable_hugetlb_folio(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -283,6 +329,10 @@ static void scan_steps_over_unmigratable_hugetlb_folio(struct kunit *test)
 	mark_lru_page_offline(page);
 }
 
+/*
+ * scan_movable_pages() does not look at pages behind its range even if a
+ * hugetlb folio extends beyond the end of the range.
+ */
 static void scan_ends_with_its_range_inside_hugetlb_folio(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -309,8 +359,11 @@ static void set_folio_nr_pages(struct folio *folio, unsigned long nr_pages)
 }
 
 /*
- * Without a reference to it, a folio may be freed while we read its size. Sizes
- * that are impossible must not make the scan miss a page: the one behind.
+ * scan_movable_pages() does not miss a movable page behind a hugetlb folio
+ * whose size is impossible.
+ *
+ * The scan holds no reference, so the folio may be freed while its size is
+ * read, which then may be anything.
  */
 static void scan_ignores_impossible_size_of_hugetlb_folio(struct kunit *test)
 {
@@ -405,6 +458,10 @@ static bool isolation_failure_logged_since(u64 seq)
 	return is_logged_since(seq, "failed to isolate pfn");
 }
 
+/*
+ * do_migrate_range() changes neither the reference count nor the flags of
+ * skippable pages, and logs nothing about them.
+ */
 static void migrate_leaves_skippable_pages_alone(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -415,7 +472,10 @@ static void migrate_leaves_skippable_pages_alone(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 }
 
-/* Without the flag, it tries, fails, and says so: compare the case above. */
+/*
+ * do_migrate_range() leaves a PageOffline() page that is not skippable where it
+ * is, and logs that it failed to isolate the page.
+ */
 static void migrate_cannot_move_nonskippable_page(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
@@ -428,6 +488,7 @@ static void migrate_cannot_move_nonskippable_page(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, isolation_failure_logged_since(seq));
 }
 
+/* do_migrate_range() migrates a balloon page that is among skippable pages. */
 static void migrate_moves_balloon_page(struct kunit *test)
 {
 	struct page *pages = alloc_real_pages(test);
@@ -442,9 +503,10 @@ static void migrate_moves_balloon_page(struct kunit *test)
 }
 
 /*
- * Pages with movable_ops are not to have the flag. Should one have it, that
- * shows whether anything is done to a skippable page at all: isolating it would
- * succeed.
+ * do_migrate_range() does not even try to isolate a skippable page.
+ *
+ * Pages with movable_ops must not be marked as skippable. This one is,
+ * nevertheless, because isolating and migrating it would succeed.
  */
 static void migrate_does_not_isolate_skippable_page(struct kunit *test)
 {
@@ -559,7 +621,13 @@ static void expect_not_moved(struct kunit *test, struct address_space *mapping,
 	expect_in_cache(test, mapping, index, order, pfn, true);
 }
 
-/* The owner of that bit is the file system, see PG_mappedtodisk. */
+/*
+ * do_migrate_range() migrates a page cache folio that is among skippable pages,
+ * with its contents, even if it has the bit of PG_offline_skippable set.
+ *
+ * For a page cache folio, the bit is PG_mappedtodisk, and the file system sets
+ * it.
+ */
 static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -576,7 +644,10 @@ static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test
 	expect_moved(test, mapping, 0, 0, start_pfn + 2);
 }
 
-/* The first page and the last one belong to it, those next to them do not. */
+/*
+ * do_migrate_range() migrates the first and the last page of its range, but not
+ * the pages next to the range.
+ */
 static void migrate_moves_only_pages_in_its_range(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -593,6 +664,10 @@ static void migrate_moves_only_pages_in_its_range(struct kunit *test)
 	expect_not_moved(test, mapping, 4, 0, start_pfn + 4);
 }
 
+/*
+ * do_migrate_range() migrates a large folio as one, and continues with the page
+ * right behind it.
+ */
 static void migrate_moves_large_folio_as_one(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -611,6 +686,10 @@ static void migrate_moves_large_folio_as_one(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 }
 
+/*
+ * do_migrate_range() migrates a large folio as a whole even if only a part of
+ * it is in the range.
+ */
 static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -626,6 +705,10 @@ static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
 		     start_pfn + LARGE_NR_PAGES);
 }
 
+/*
+ * do_migrate_range() puts a folio that fails to migrate back on the LRU, and
+ * logs the failure.
+ */
 static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &failing_aops);
@@ -710,7 +793,10 @@ static void migrate_locked_folio(struct kunit *test, struct folio *folio,
 		folio_unlock(folio);
 }
 
-/* So it is isolated, once and for all. */
+/*
+ * do_migrate_range() takes an HWPoison folio off the LRU for good, and does not
+ * migrate it.
+ */
 static void migrate_takes_hwpoisoned_folio_off_the_lru(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -731,6 +817,10 @@ static void migrate_takes_hwpoisoned_folio_off_the_lru(struct kunit *test)
 		folio_putback_lru(folio);
 }
 
+/*
+ * do_migrate_range() neither migrates nor isolates an HWPoison folio that is
+ * not on the LRU.
+ */
 static void migrate_leaves_hwpoisoned_folio_not_on_lru_alone(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -750,6 +840,10 @@ static void migrate_leaves_hwpoisoned_folio_not_on_lru_alone(struct kunit *test)
 	folio_putback_lru(folio);
 }
 
+/*
+ * do_migrate_range() leaves a large folio with an HWPoison page on the LRU, and
+ * continues with the page right behind it.
+ */
 static void migrate_leaves_large_hwpoisoned_folio_alone(struct kunit *test)
 {
 	struct address_space *mapping = create_mapping(test, &movable_aops);
@@ -806,6 +900,9 @@ static struct folio *map_poisoned_folio(struct kunit *test, unsigned long addr)
 	return folio;
 }
 
+/*
+ * do_migrate_range() unmaps a mapped HWPoison folio, and takes it off the LRU.
+ */
 static void migrate_unmaps_hwpoisoned_folio(struct kunit *test)
 {
 	struct folio *folio = map_poisoned_folio(test, map_to_user(test, NULL,
@@ -821,6 +918,10 @@ static void migrate_unmaps_hwpoisoned_folio(struct kunit *test)
 		folio_putback_lru(folio);
 }
 
+/*
+ * do_migrate_range() unmaps a mapped HWPoison folio even if it is not on the
+ * LRU.
+ */
 static void migrate_unmaps_hwpoisoned_folio_not_on_lru(struct kunit *test)
 {
 	struct folio *folio = map_poisoned_folio(test, map_to_user(test, NULL,
@@ -877,6 +978,7 @@ static unsigned long map_hugetlb_to_user(struct kunit *test)
 }
 #endif
 
+/* do_migrate_range() migrates a hugetlb folio with its contents. */
 static void migrate_moves_hugetlb_folio(struct kunit *test)
 {
 	const unsigned long addr = map_hugetlb_to_user(test);
@@ -898,6 +1000,7 @@ static void migrate_moves_hugetlb_folio(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0xa5a5, found);
 }
 
+/* do_migrate_range() unmaps a mapped HWPoison hugetlb folio. */
 static void migrate_unmaps_hwpoisoned_hugetlb_folio(struct kunit *test)
 {
 	struct folio *folio = map_poisoned_folio(test, map_hugetlb_to_user(test));

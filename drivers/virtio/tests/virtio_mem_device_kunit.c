@@ -199,6 +199,10 @@ static const struct request_param request_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(request, request_params, desc);
 
+/*
+ * The virtio-mem device of the tests answers requests, valid and invalid ones,
+ * as section 5.15 of the VIRTIO specification 1.2 says.
+ */
 static void device_answers_as_specified(struct kunit *test)
 {
 	const struct request_param *param = test->param_value;
@@ -221,6 +225,10 @@ static void device_answers_as_specified(struct kunit *test)
 			dev->nr_invalid);
 }
 
+/*
+ * The usable region of the virtio-mem device of the tests shrinks when all
+ * memory is unplugged by request, but not when the requested size shrinks.
+ */
 static void unplug_all_shrinks_the_usable_region(struct kunit *test)
 {
 	struct virtio_mem_device *dev = client_device_in_use(test);
@@ -234,6 +242,11 @@ static void unplug_all_shrinks_the_usable_region(struct kunit *test)
 			le64_to_cpu(dev->config.usable_region_size));
 }
 
+/*
+ * The virtio-mem device of the tests gives the answer that
+ * virtio_mem_device_except() asks for to the request that it names, and to no
+ * other.
+ */
 static void device_answers_differently_when_told_to(struct kunit *test)
 {
 	struct virtio_mem_device *dev = client_device_in_use(test);
@@ -251,6 +264,10 @@ static void device_answers_differently_when_told_to(struct kunit *test)
 			make_request(test, VIRTIO_MEM_REQ_PLUG, addr, 1));
 }
 
+/*
+ * The virtio-mem device of the tests refuses a driver that does not negotiate
+ * VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE.
+ */
 static void device_refuses_driver_that_accesses_unplugged_memory(struct kunit *test)
 {
 	struct virtio_mem_device *dev = client_device(test, false);

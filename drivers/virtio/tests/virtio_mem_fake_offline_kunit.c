@@ -10,6 +10,10 @@
 
 #include "virtio_mem_kunit.h"
 
+/*
+ * Free sub-blocks that virtio-mem unplugs from an online memory block become
+ * PageOffline() and skippable, and the counters follow.
+ */
 static void shrinking_makes_free_subblocks_skippable(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
@@ -20,6 +24,11 @@ static void shrinking_makes_free_subblocks_skippable(struct kunit *test)
 	vmt_resize(vmt, VMT_MB);
 }
 
+/*
+ * When virtio-mem plugs sub-blocks again that it unplugged from an online
+ * memory block, their pages go back to the buddy and are not skippable any
+ * more.
+ */
 static void growing_frees_skippable_subblocks(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
@@ -30,6 +39,10 @@ static void growing_frees_skippable_subblocks(struct kunit *test)
 	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
 }
 
+/*
+ * When virtio-mem plugs sub-blocks that were unplugged when their memory block
+ * went online, their pages go to the buddy and are not skippable any more.
+ */
 static void growing_frees_subblocks_that_never_were_free(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);

@@ -155,6 +155,10 @@ static bool fault_was_injected(struct kunit *test, int nr_warnings)
 	return failed;
 }
 
+/*
+ * Whichever allocation fails while virtio-mem probes, probing either fails or
+ * succeeds, nothing is left after unloading, and the next probe succeeds.
+ */
 static void probe_fails_cleanly_without_memory(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new_faulty(test, MMOP_ONLINE_MOVABLE, 1, VMT_SB);
@@ -239,12 +243,21 @@ static void resizing_recovers(struct kunit *test, enum mmop online_type,
 	KUNIT_EXPECT_LE(test, nr_given_up, 1);
 }
 
+/*
+ * Whichever allocation fails while virtio-mem resizes a memory block, pages and
+ * counters match what is plugged, and resizing succeeds when it is tried again.
+ */
 static void resizing_memory_block_recovers_without_memory(struct kunit *test)
 {
 	resizing_recovers(test, MMOP_ONLINE_MOVABLE, VMT_SB, VMT_MB - 2 * VMT_SB,
 			  VMT_MB, 1);
 }
 
+/*
+ * Whichever allocation fails while virtio-mem adds or removes a memory block,
+ * pages and counters match what is plugged, and resizing succeeds when it is
+ * tried again.
+ */
 static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
 {
 	/* __vmalloc_area_node() and kasan_mem_notifier() both free it. */
@@ -254,7 +267,14 @@ static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
 			  VMT_MB + 2 * VMT_SB, 10);
 }
 
-/* What it takes to online a memory block is no different from the above. */
+/*
+ * Whichever allocation fails while virtio-mem adds or removes a big block,
+ * pages and counters match what is plugged, and resizing succeeds when it is
+ * tried again.
+ *
+ * The memory stays offline, because onlining it is the same as in sub-block
+ * mode.
+ */
 static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
 {
 	resizing_recovers(test, MMOP_OFFLINE, VMT_MB, VMT_MB, 2 * VMT_MB, 10);

@@ -95,17 +95,25 @@ static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 	vmt_expect_plugged(vmt, size);
 }
 
+/* Offlining a memory block waits while virtio-mem unplugs a part of it. */
 static void offlining_waits_for_the_driver(struct kunit *test)
 {
 	hotplug_waits_for_the_driver(test, false);
 }
 
+/* Onlining a memory block waits while virtio-mem plugs more of it. */
 static void onlining_waits_for_the_driver(struct kunit *test)
 {
 	hotplug_waits_for_the_driver(test, true);
 }
 
-/* The driver has to wait until memory goes offline, so it does not wait longer. */
+/*
+ * With unplug_online=N, virtio-mem unplugs memory as soon as the memory block
+ * is offline.
+ *
+ * The driver could not do anything before, so there is no reason to wait any
+ * longer.
+ */
 static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
 {
 	struct vmt *vmt;
@@ -119,7 +127,12 @@ static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
-/* It tries again some time, whether memory is online or offline. */
+/*
+ * With unplug_online=Y, offlining a memory block does not make virtio-mem retry
+ * earlier what the device was too busy for.
+ *
+ * The driver can unplug memory whether it is online or offline.
+ */
 static void offlining_does_not_trigger_an_early_retry(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
@@ -136,7 +149,12 @@ static void offlining_does_not_trigger_an_early_retry(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
-/* The device refuses right after memory went online that it let the driver add. */
+/*
+ * When virtio-mem adds memory that goes online at once, that does not make it
+ * retry earlier what the device was too busy for.
+ *
+ * The device is busy right after it let the driver add the memory.
+ */
 static void onlining_does_not_trigger_an_early_retry(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_SB);

@@ -66,6 +66,10 @@ static const struct size_param size_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(size, size_params, desc);
 
+/*
+ * virtio-mem plugs exactly the requested size when it probes, and then plugged
+ * pages are free and the rest of the last memory block is skippable.
+ */
 static void probe_plugs_what_is_requested(struct kunit *test)
 {
 	const struct size_param *param = test->param_value;
@@ -82,6 +86,7 @@ static void probe_plugs_what_is_requested(struct kunit *test)
 		vmt_expect_pages(vmt, size, rest, PHANTOM_SKIPPABLE);
 }
 
+/* virtio-mem negotiates VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE when it probes. */
 static void probe_negotiates_that_unplugged_memory_is_inaccessible(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, 0);
@@ -90,6 +95,10 @@ static void probe_negotiates_that_unplugged_memory_is_inaccessible(struct kunit 
 						  VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE));
 }
 
+/*
+ * Before it plugs anything, virtio-mem unplugs what it finds plugged when it
+ * probes, and retries that later if the device is busy.
+ */
 static void probe_first_unplugs_what_was_left_plugged(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_SB);
@@ -111,9 +120,13 @@ static void probe_first_unplugs_what_was_left_plugged(struct kunit *test)
 }
 
 /*
- * Sometimes in ZONE_MOVABLE; for why not more often, see vmt_any_zone(). Both zones
- * have another memory block, because it takes longer to online the first and to
- * offline the last one of a zone. There is a hole in what is plugged.
+ * A partially plugged memory block can be offlined and onlined 200 times, and
+ * each time its unplugged pages are skippable again.
+ *
+ * There is a hole in what is plugged. Most of the rounds are in a kernel zone,
+ * see vmt_any_zone() for the reason. Both zones have another memory block,
+ * because onlining the first one of a zone and offlining the last one takes
+ * longer.
  */
 static void partially_plugged_block_survives_200_rounds(struct kunit *test)
 {
@@ -148,6 +161,10 @@ static void partially_plugged_block_survives_200_rounds(struct kunit *test)
 					     vmt->dev.nr_blocks));
 }
 
+/*
+ * virtio-mem removes all memory blocks of the device when a size of 0 is
+ * requested.
+ */
 static void shrinking_to_nothing_removes_memory_blocks(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2,
@@ -159,6 +176,10 @@ static void shrinking_to_nothing_removes_memory_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
 }
 
+/*
+ * virtio-mem unplugs no sub-block with a page in use, but another sub-block
+ * instead.
+ */
 static void busy_subblock_stays_plugged(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB);
@@ -173,6 +194,10 @@ static void busy_subblock_stays_plugged(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB - VMT_SB);
 }
 
+/*
+ * virtio-mem keeps a memory block online as long as a page in it is in use, and
+ * removes it after that.
+ */
 static void memory_block_is_removed_after_its_last_busy_subblock(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
@@ -188,6 +213,7 @@ static void memory_block_is_removed_after_its_last_busy_subblock(struct kunit *t
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
 }
 
+/* virtio-mem plugs and unplugs sub-blocks of a memory block that is offline. */
 static void offline_block_is_resized(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -201,6 +227,10 @@ static void offline_block_is_resized(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_SB);
 }
 
+/*
+ * virtio-mem removes a memory block that is offline once all of it is
+ * unplugged.
+ */
 static void offline_block_is_removed_once_unplugged(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -211,6 +241,10 @@ static void offline_block_is_removed_once_unplugged(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
 }
 
+/*
+ * virtio-mem unplugs sub-blocks of offline memory blocks before those of online
+ * ones.
+ */
 static void offline_blocks_shrink_before_online_ones(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2, 2 * VMT_MB);
@@ -221,6 +255,10 @@ static void offline_blocks_shrink_before_online_ones(struct kunit *test)
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
 }
 
+/*
+ * virtio-mem unplugs sub-blocks of memory blocks in ZONE_MOVABLE before those
+ * in a kernel zone.
+ */
 static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 {
 	struct vmt *vmt;
@@ -234,6 +272,10 @@ static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
 }
 
+/*
+ * Memory notifiers that are called before and after that of virtio-mem see
+ * unplugged pages that are skippable and have a reference count of 1.
+ */
 static void notifiers_see_skippable_pages_with_count_1(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -267,16 +309,28 @@ static void vetoed_offlining_changes_nothing(struct kunit *test, int priority)
 	KUNIT_EXPECT_EQ(test, 0, vmt_offline(vmt, 0));
 }
 
+/*
+ * If a memory notifier refuses offlining before virtio-mem hears of it, the
+ * memory block stays online, and the driver can still resize it.
+ */
 static void offlining_vetoed_before_the_driver_changes_nothing(struct kunit *test)
 {
 	vetoed_offlining_changes_nothing(test, 1);
 }
 
+/*
+ * If a memory notifier refuses offlining after virtio-mem agreed to it, the
+ * memory block stays online, and the driver can still resize it.
+ */
 static void offlining_vetoed_after_the_driver_changes_nothing(struct kunit *test)
 {
 	vetoed_offlining_changes_nothing(test, -1);
 }
 
+/*
+ * virtio-mem plugs only whole memory blocks that are in the usable region of
+ * the device, and continues when that region grows.
+ */
 static void driver_plugs_no_more_than_is_usable(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 3, VMT_SB);
@@ -293,6 +347,10 @@ static void driver_plugs_no_more_than_is_usable(struct kunit *test)
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 }
 
+/*
+ * If device blocks are smaller than a pageblock, virtio-mem plugs and unplugs
+ * them in sub-blocks that are as large as a pageblock.
+ */
 static void small_device_blocks_are_plugged_by_the_subblock(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_SB / 4);
@@ -303,6 +361,10 @@ static void small_device_blocks_are_plugged_by_the_subblock(struct kunit *test)
 	vmt_expect_plugged(vmt, 2 * VMT_SB);
 }
 
+/*
+ * If device blocks are larger than a pageblock but fit in a memory block,
+ * virtio-mem uses them as sub-blocks.
+ */
 static void large_device_blocks_are_subblocks(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -346,6 +408,10 @@ static struct kunit_suite virtio_mem_sbm_suite = {
  * Big-block mode
  */
 
+/*
+ * In big-block mode, virtio-mem plugs and onlines exactly the requested big
+ * blocks when it probes.
+ */
 static void probe_plugs_big_blocks(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 3, VMT_MB);
@@ -357,6 +423,10 @@ static void probe_plugs_big_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
 }
 
+/*
+ * In big-block mode, virtio-mem plugs nothing beyond the region of the device,
+ * even if more than that is requested.
+ */
 static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_MB);
@@ -365,6 +435,10 @@ static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 }
 
+/*
+ * All pages of a big block are skippable while virtio-mem offlines it in order
+ * to unplug it.
+ */
 static void big_block_is_skippable_while_going_offline(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
@@ -385,6 +459,10 @@ static void big_block_is_skippable_while_going_offline(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
 }
 
+/*
+ * virtio-mem keeps a big block plugged as long as a page in it is in use, and
+ * removes it after that.
+ */
 static void busy_big_block_stays_plugged(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
@@ -403,6 +481,10 @@ static void busy_big_block_stays_plugged(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
 }
 
+/*
+ * If a big block cannot be offlined, its pages go back to the buddy, and
+ * virtio-mem unplugs it when it tries again.
+ */
 static void big_block_that_cannot_go_offline_is_free_again(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
@@ -423,6 +505,10 @@ static void big_block_that_cannot_go_offline_is_free_again(struct kunit *test)
 	vmt_expect_plugged(vmt, 0);
 }
 
+/*
+ * A memory block of a big block can be offlined and onlined, and its pages are
+ * free after that.
+ */
 static void big_block_goes_offline_and_online(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
@@ -451,6 +537,7 @@ static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
 	return vmt;
 }
 
+/* A big block of two memory blocks is plugged and unplugged as a whole. */
 static void big_block_may_have_several_memory_blocks(struct kunit *test)
 {
 	struct vmt *vmt = bind_double_blocks(test, 3 * VMT_MB);
@@ -467,6 +554,10 @@ static void big_block_may_have_several_memory_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
 }
 
+/*
+ * virtio-mem unplugs a big block of which one memory block is online and
+ * another one is offline.
+ */
 static void big_block_may_be_partially_online(struct kunit *test)
 {
 	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
@@ -479,7 +570,13 @@ static void big_block_may_be_partially_online(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
 }
 
-/* The second memory block is found to be busy after the first is fake-offline. */
+/*
+ * If a big block cannot be unplugged because a page in its second memory block
+ * is in use, the pages of its first one go back to the buddy.
+ *
+ * The driver finds the page in use after it made the first memory block
+ * fake-offline.
+ */
 static void partly_busy_big_block_is_free_again(struct kunit *test)
 {
 	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
@@ -491,6 +588,10 @@ static void partly_busy_big_block_is_free_again(struct kunit *test)
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 }
 
+/*
+ * If the device is too busy to unplug a big block whose memory was removed,
+ * virtio-mem unplugs it later.
+ */
 static void removed_big_block_is_unplugged_later(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
@@ -607,6 +708,10 @@ static void expect_outcome(struct vmt *vmt, const struct answer_param *param,
 	}
 }
 
+/*
+ * When the device answers BUSY, NACK or ERROR, virtio-mem retries at once,
+ * retries later or gives up as it should, and still knows what is plugged.
+ */
 static void driver_handles_every_answer(struct kunit *test)
 {
 	const struct answer_param *param = test->param_value;
@@ -680,6 +785,10 @@ static void expect_change(struct vmt *vmt, unsigned int nth, bool delay)
 	vmt_expect_plugged(vmt, param->size());
 }
 
+/*
+ * virtio-mem ends up with the right size if the requested size changes while
+ * the device handles a request.
+ */
 static void driver_follows_size_changed_during_a_request(struct kunit *test)
 {
 	const struct change_param *param = test->param_value;
@@ -691,6 +800,10 @@ static void driver_follows_size_changed_during_a_request(struct kunit *test)
 		expect_change(vmt, nth, false);
 }
 
+/*
+ * virtio-mem ends up with the right size if the requested size changes while
+ * the device delays the answer to a request.
+ */
 static void driver_follows_size_changed_before_a_delayed_answer(struct kunit *test)
 {
 	const struct change_param *param = test->param_value;
@@ -702,6 +815,10 @@ static void driver_follows_size_changed_before_a_delayed_answer(struct kunit *te
 		expect_change(vmt, nth, true);
 }
 
+/*
+ * If the device is too busy to unplug memory, its pages go back to the buddy,
+ * and virtio-mem unplugs them when it tries again.
+ */
 static void memory_that_cannot_be_unplugged_is_free_again(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);

@@ -658,6 +658,10 @@ static void quieten_console(struct kunit *test)
 						  (void *)level));
 }
 
+/*
+ * After each of thousands of random operations, the device, the memory blocks
+ * and the counters are as a model of virtio-mem predicts.
+ */
 static void driver_follows_the_model(struct kunit *test)
 {
 	const char *difference, *unused;

@@ -56,6 +56,11 @@ static const struct range_param range_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(range, range_params, desc);
 
+/*
+ * The memory notifier of virtio-mem refuses, with a warning, any range of the
+ * device that is neither one memory block in sub-block mode nor within one big
+ * block in big-block mode.
+ */
 static void driver_refuses_hotplug_of_wrong_size(struct kunit *test)
 {
 	const struct range_param *param = test->param_value;
@@ -77,6 +82,10 @@ static void driver_refuses_hotplug_of_wrong_size(struct kunit *test)
 	}
 }
 
+/*
+ * virtio-mem refuses to online memory in the region of its device that somebody
+ * else added.
+ */
 static void driver_refuses_to_online_memory_it_did_not_add(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 2, VMT_SB);
@@ -103,11 +112,19 @@ static void vetoed_onlining_changes_nothing(struct kunit *test, int priority)
 	vmt_expect_plugged(vmt, VMT_MB / 4);
 }
 
+/*
+ * If a memory notifier refuses onlining before virtio-mem hears of it, the
+ * memory block stays offline, and the driver can still resize it.
+ */
 static void onlining_vetoed_before_the_driver_changes_nothing(struct kunit *test)
 {
 	vetoed_onlining_changes_nothing(test, 1);
 }
 
+/*
+ * If a memory notifier refuses onlining after virtio-mem agreed to it, the
+ * memory block stays offline, and the driver can still resize it.
+ */
 static void onlining_vetoed_after_the_driver_changes_nothing(struct kunit *test)
 {
 	vetoed_onlining_changes_nothing(test, -1);
@@ -158,7 +175,12 @@ static int note_removal(struct notifier_block *nb, unsigned long event, void *ar
 	return NOTIFY_OK;
 }
 
-/* As long as it removes what must not go online without it. */
+/*
+ * While virtio-mem is being unloaded, its memory notifier refuses onlining and
+ * offlining with -EBUSY.
+ *
+ * At that time, the driver removes memory that must not go online without it.
+ */
 static void driver_refuses_hotplug_while_it_is_unloaded(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 2,

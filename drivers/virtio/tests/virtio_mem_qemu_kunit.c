@@ -574,6 +574,10 @@ static struct qemu_mem *plug_and_online(struct kunit *test, u64 size)
 	return qm;
 }
 
+/*
+ * With a QEMU device, virtio-mem plugs half of a memory block, which can be
+ * used, and the other half is skippable.
+ */
 static void plugs_half_a_memory_block(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
@@ -584,6 +588,10 @@ static void plugs_half_a_memory_block(struct kunit *test)
 	expect_plugged(qm, QM_MB / 2);
 }
 
+/*
+ * With a QEMU device, free memory that virtio-mem unplugs becomes skippable,
+ * and the rest keeps its contents.
+ */
 static void shrinking_makes_free_memory_skippable(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB);
@@ -595,6 +603,10 @@ static void shrinking_makes_free_memory_skippable(struct kunit *test)
 	expect_contents(qm, 0, QM_MB / 2, 0xa5);
 }
 
+/*
+ * With a QEMU device, memory that is unplugged and plugged again is zero,
+ * because the host had it back in between.
+ */
 static void shrinking_gives_memory_back_to_the_host(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB);
@@ -607,6 +619,10 @@ static void shrinking_gives_memory_back_to_the_host(struct kunit *test)
 	expect_contents(qm, QM_MB / 2, QM_MB / 2, 0);
 }
 
+/*
+ * With a QEMU device, a partially plugged memory block can be offlined and
+ * onlined many times, and plugged memory keeps its contents.
+ */
 static void partially_plugged_block_survives_many_rounds(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
@@ -626,7 +642,13 @@ static void partially_plugged_block_survives_many_rounds(struct kunit *test)
 	expect_contents(qm, 0, QM_MB / 2, 0xa5);
 }
 
-/* A block whose memory was unplugged while online does it as well. */
+/*
+ * With a QEMU device, a memory block can be offlined and onlined after each of
+ * several resizes, and plugged memory keeps its contents.
+ *
+ * After the first resize, the block has memory that was unplugged while it was
+ * online.
+ */
 static void block_survives_a_round_after_each_resize(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB);
@@ -648,6 +670,10 @@ static void block_survives_a_round_after_each_resize(struct kunit *test)
 	}
 }
 
+/*
+ * With a QEMU device, resizing across several memory blocks leaves exactly the
+ * requested size plugged, and memory that stays plugged keeps its contents.
+ */
 static void resizes_across_memory_blocks(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
@@ -670,6 +696,7 @@ static void resizes_across_memory_blocks(struct kunit *test)
 	}
 }
 
+/* With a QEMU device, memory in use is not unplugged and keeps its contents. */
 static void memory_in_use_stays_plugged(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB + QM_MB / 2);
@@ -696,7 +723,13 @@ static void memory_in_use_stays_plugged(struct kunit *test)
 	expect_plugged(qm, QM_MB);
 }
 
-/* That of a driver which does not follow the new rules, say. */
+/*
+ * With a QEMU device, a PageOffline() page of somebody else that is not
+ * skippable makes offlining the memory block fail with -EBUSY, and nothing else
+ * changes.
+ *
+ * It might belong to a driver that does not use PG_offline_skippable.
+ */
 static void other_offline_page_blocks_offlining(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
@@ -731,6 +764,10 @@ static void other_offline_page_blocks_offlining(struct kunit *test)
 	expect_contents(qm, 0, QM_MB / 2, 0x5a);
 }
 
+/*
+ * With a QEMU device, virtio-mem plugs and unplugs memory of a memory block
+ * that is offline.
+ */
 static void offline_block_is_resized(struct kunit *test)
 {
 	struct qemu_mem *qm = test->priv;
@@ -784,6 +821,10 @@ static struct address_space *create_mapping(struct kunit *test)
 	return file->f_mapping;
 }
 
+/*
+ * With a QEMU device, offlining a memory block migrates a page cache folio out
+ * of it, with its contents.
+ */
 static void offlining_moves_contents_away(struct kunit *test)
 {
 	struct qemu_mem *qm = plug_and_online(test, QM_MB / 2);
@@ -837,9 +878,12 @@ static struct kunit_suite virtio_mem_qemu_suite = {
 };
 
 /*
- * The driver is unbound. That cannot be undone, as it refuses to be bound to a
- * device with memory left in Linux: this has to be the last case of the last
- * suite that uses the device.
+ * With a QEMU device, offlining fails with -EBUSY for partially plugged memory
+ * blocks after virtio-mem is unbound, and succeeds for fully plugged ones.
+ *
+ * The driver refuses to be bound again while memory of the device is in the
+ * system, so this has to be the last case of the last suite that uses the
+ * device.
  */
 static void unbinding_keeps_partially_plugged_blocks_online(struct kunit *test)
 {

@@ -41,6 +41,10 @@ static const struct policy_param policy_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(policy, policy_params, desc);
 
+/*
+ * Memory that virtio-mem adds goes online in the zone that the default online
+ * type and the online policy call for.
+ */
 static void memory_goes_online_in_a_zone(struct kunit *test)
 {
 	const struct policy_param *param = test->param_value;
@@ -57,6 +61,11 @@ static void memory_goes_online_in_a_zone(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
+/*
+ * With a default online type of MMOP_OFFLINE, memory that virtio-mem adds stays
+ * offline until somebody onlines it, and then its plugged pages are free and
+ * its unplugged ones skippable.
+ */
 static void memory_stays_offline_until_somebody_onlines_it(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, VMT_MB / 2);
@@ -71,7 +80,10 @@ static void memory_stays_offline_until_somebody_onlines_it(struct kunit *test)
 	vmt_expect_pages(vmt, VMT_MB / 2, VMT_MB / 2, PHANTOM_SKIPPABLE);
 }
 
-/* The limit is 1 GiB, or two memory blocks. */
+/*
+ * virtio-mem adds no more memory while 1 GiB of it, or two memory blocks if
+ * these are larger, is offline, and continues once half of that is online.
+ */
 static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
 {
 	const u64 limit = max_t(u64, SZ_1G, 2 * VMT_MB);
@@ -92,6 +104,10 @@ static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
 	vmt_expect_plugged(vmt, size);
 }
 
+/*
+ * When memory of another device is onlined, the online_page callback of
+ * virtio-mem passes all of it to the buddy.
+ */
 static void memory_of_other_devices_is_onlined_completely(struct kunit *test)
 {
 	struct phantom_memory ph = { .test = test };
@@ -140,6 +156,10 @@ static const struct mode_param mode_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(mode, mode_params, desc);
 
+/*
+ * After virtio-mem is unloaded, unplugged pages of a partially plugged online
+ * memory block are not skippable any more, and offlining it fails with -EBUSY.
+ */
 static void partially_plugged_block_stays_online_for_good(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_online_type(test), 1, VMT_MB / 2);
@@ -151,7 +171,10 @@ static void partially_plugged_block_stays_online_for_good(struct kunit *test)
 	vmt_expect_pages(vmt, VMT_MB / 2, VMT_MB / 2, PHANTOM_OFFLINE);
 }
 
-/* The unplugged sub-blocks were plugged and free before. */
+/*
+ * After virtio-mem is unloaded, offlining fails with -EBUSY for a memory block
+ * from which the driver unplugged memory that was free.
+ */
 static void shrunk_block_stays_online_for_good(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
@@ -162,6 +185,10 @@ static void shrunk_block_stays_online_for_good(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB - VMT_SB);
 }
 
+/*
+ * After virtio-mem is unloaded, offlining fails with -EBUSY for a memory block
+ * of which only the first sub-block is unplugged.
+ */
 static void block_without_its_first_subblock_stays_online_for_good(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -177,7 +204,10 @@ static void block_without_its_first_subblock_stays_online_for_good(struct kunit 
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
-/* The bit means something else for them. */
+/*
+ * Unloading virtio-mem does not clear the bit of PG_offline_skippable on
+ * plugged pages, where it means something else.
+ */
 static void unloading_leaves_plugged_pages_alone(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -189,6 +219,10 @@ static void unloading_leaves_plugged_pages_alone(struct kunit *test)
 	__clear_bit(PG_owner_2, &page->flags.f);
 }
 
+/*
+ * After virtio-mem is unloaded, a fully plugged memory block can be offlined
+ * and onlined again, even if the next one is partially plugged.
+ */
 static void fully_plugged_block_goes_offline(struct kunit *test)
 {
 	const enum mmop online_type = vmt_any_zone();
@@ -202,6 +236,10 @@ static void fully_plugged_block_goes_offline(struct kunit *test)
 	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
 }
 
+/*
+ * Unloading virtio-mem removes a partially plugged memory block that is
+ * offline, but not a fully plugged one.
+ */
 static void offline_partially_plugged_block_is_removed(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2,
@@ -215,6 +253,10 @@ static void offline_partially_plugged_block_is_removed(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_MB + VMT_MB / 2);
 }
 
+/*
+ * After virtio-mem is unloaded, a memory block of a plugged big block can be
+ * offlined.
+ */
 static void big_block_goes_offline_without_the_driver(struct kunit *test)
 {
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
@@ -236,8 +278,11 @@ static unsigned int nr_memory_groups(void)
 }
 
 /*
- * As long as memory stays, so do the resource that contains it, the name of that,
- * and the memory group: something refers to them. Otherwise, nothing stays.
+ * Unloading virtio-mem leaves neither a resource nor a memory group behind if
+ * no memory of the device stays in the system.
+ *
+ * As long as memory stays, so do the resource that contains it, the name of
+ * that resource, and the memory group, because something refers to them.
  */
 static void nothing_is_left_if_no_memory_is_left(struct kunit *test)
 {
@@ -260,6 +305,10 @@ static void restore_foreign_callback(void *unused)
 	restore_online_page_callback(foreign_online_page);
 }
 
+/*
+ * virtio-mem fails to probe and leaves nothing behind if somebody else has set
+ * the online_page callback, and can probe once that is restored.
+ */
 static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit *test)
 {
 	const unsigned int nr_groups = nr_memory_groups();
@@ -281,6 +330,10 @@ static void nothing_is_left_if_the_driver_cannot_have_its_callback(struct kunit 
 	vmt_expect_plugged(vmt, VMT_SB);
 }
 
+/*
+ * virtio-mem does not probe a device again as long as memory of that device is
+ * in the system.
+ */
 static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
@@ -309,7 +362,11 @@ static long nr_vmalloc_pages(void)
 	return nr;
 }
 
-/* Somebody else may allocate memory meanwhile, but not each time. */
+/*
+ * Unloading virtio-mem frees all memory that the driver allocated by vmalloc().
+ *
+ * Somebody else may allocate memory in the meantime, but not every time.
+ */
 static void driver_frees_its_own_memory(struct kunit *test)
 {
 	const struct mode_param *param = test->param_value;
@@ -329,6 +386,10 @@ static void driver_frees_its_own_memory(struct kunit *test)
 	KUNIT_FAIL(test, "pages are left of what the driver allocated by vmalloc()");
 }
 
+/*
+ * virtio-mem probes a device again if no memory of that device is in the
+ * system, and begins with unplugging everything.
+ */
 static void driver_probes_again_if_no_memory_is_left(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
