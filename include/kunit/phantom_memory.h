@@ -10,11 +10,11 @@
  *
  * - onlining leaves every page PageOffline(), with a reference count of
  *   PHANTOM_PAGE_COUNT, as if the test were the driver that owns the pages;
- * - while a test case runs, zones without other memory are guarded such that
- *   every allocation passes them over, see phantom_guard(); only there may pages
- *   be in the buddy;
- * - when phantom memory goes offline at the end of a test case, every page has
- *   to be where the test put it.
+ * - while a test case runs, zones without other memory are guarded such that no
+ *   allocation takes pages from them, see phantom_guard(). Only in these zones
+ *   may pages be in the buddy;
+ * - when phantom memory goes offline at the end of a test case, no page of it
+ *   may be in use.
  *
  * Everything is undone when the test case ends, whether it succeeded or not.
  */
@@ -29,7 +29,7 @@ struct folio;
 struct kunit;
 struct memory_block;
 
-/* The reference count that a PageOffline() page has, see there. */
+/* The reference count of a PageOffline() page, see PAGE_TYPE_OPS(Offline). */
 #define PHANTOM_PAGE_COUNT	1
 
 /**

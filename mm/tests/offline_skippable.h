@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the suites for PageOfflineSkippable() share: the parameters of their test
- * cases, and their fixture.
+ * What the suites for PageOfflineSkippable() share: the parameters of their
+ * test cases, and their fixture.
  */
 #ifndef _MM_TESTS_OFFLINE_SKIPPABLE_H
 #define _MM_TESTS_OFFLINE_SKIPPABLE_H
@@ -104,12 +104,14 @@ phantom_online_as(struct kunit *test, enum phantom_state state)
 }
 
 /**
- * phantom_online_isolated() - online shared phantom memory, and isolate it for offlining
+ * phantom_online_isolated() - online shared phantom memory, and isolate it
  * @test: the test case, whose parameter tells the zone
  *
+ * Isolates it for offlining.
+ *
  * Context: May sleep.
- * Return: the phantom memory, all of it PHANTOM_SKIPPABLE: a kernel zone would
- *	not let other pages be isolated.
+ * Return: the phantom memory. All pages are PHANTOM_SKIPPABLE, because in a
+ *	kernel zone other pages could not be isolated.
  */
 static inline struct phantom_memory *phantom_online_isolated(struct kunit *test)
 {
@@ -123,11 +125,11 @@ static inline struct phantom_memory *phantom_online_isolated(struct kunit *test)
 }
 
 /**
- * mark_page_in_use() - let somebody else use a page
+ * mark_page_in_use() - make an offline page look like a page in use
  * @pfn: the page, which is PageOffline()
  *
- * Return: the page, in use, with the bit of PG_offline_skippable set, as if its
- *	user meant something else by it.
+ * Return: the page, which is not PageOffline(), but has the bit of
+ *	PG_offline_skippable set, as if that meant something else to its user.
  */
 static inline struct page *mark_page_in_use(unsigned long pfn)
 {
@@ -139,8 +141,8 @@ static inline struct page *mark_page_in_use(unsigned long pfn)
 }
 
 /**
- * mark_page_offline() - own a page again
- * @page: the page, from mark_page_in_use(); becomes PageOffline()
+ * mark_page_offline() - undo mark_page_in_use()
+ * @page: the page; it becomes PageOffline() without the flag
  */
 static inline void mark_page_offline(struct page *page)
 {
@@ -148,7 +150,7 @@ static inline void mark_page_offline(struct page *page)
 	__SetPageOffline(page);
 }
 
-/* A large folio of the test cases, small enough to fit anywhere. */
+/* The size of large folios in the test cases, small enough to fit anywhere. */
 #define LARGE_NR_PAGES	4
 #define LARGE_ORDER	ilog2(LARGE_NR_PAGES)
 
@@ -177,8 +179,9 @@ phantom_make_hugetlb_folio(struct phantom_memory *ph, unsigned long pfn,
 
 /**
  * offline_skippable_init() - the init function of all suites
- * @test: the test case, which is skipped if there cannot be phantom memory. When
- *	it ends, all counters of memory hotplug have to be what they are now.
+ * @test: the test case, which is skipped if there cannot be phantom memory.
+ *	When it ends, all counters of memory hotplug have to be what they are
+ *	now.
  *
  * Context: May sleep.
  * Return: 0.

@@ -42,7 +42,10 @@ static void flag_is_a_single_bit(struct kunit *test)
 }
 
 #ifdef CONFIG_CONTIG_ALLOC
-/* Allocate the first pageblock, all of which is free, and look for the flag. */
+/*
+ * Allocate the first pageblock, all of which is free. No page may have the
+ * flag.
+ */
 static void alloc_expect_no_flag(struct kunit *test, struct phantom_memory *ph)
 {
 	unsigned long pfn;
@@ -148,7 +151,10 @@ static void expect_unmovable(struct phantom_memory *ph, struct page *page)
 				      "mode %d", isolate_modes[i]);
 }
 
-/* Expect that a page is movable, and that the next one to look at is @step on. */
+/*
+ * Expect that a page is movable, and that the next page to look at is @step
+ * pages further.
+ */
 static void expect_movable(struct phantom_memory *ph, struct page *page,
 			   unsigned long step)
 {
@@ -343,7 +349,7 @@ static void page_with_movable_ops_is_movable(struct kunit *test)
 
 	SetPageMovableOps(page);
 	expect_movable(ph, page, 1);
-	/* PageOffline() pages are not the only ones. */
+	/* Pages of other types can have movable_ops, too. */
 	__SetPageZsmalloc(&folio->page);
 	SetPageMovableOps(&folio->page);
 	expect_movable(ph, &folio->page, 1);
@@ -364,9 +370,7 @@ static void isolation_ignores_the_bit_on_other_pages(struct kunit *test)
 	mark_page_offline(page);
 }
 
-/*
- * Other pages, which the flag does not change anything for
- */
+/* Other kinds of pages, for which the flag changes nothing */
 
 /*
  * page_is_unmovable() treats a reserved page as unmovable, even in
@@ -431,7 +435,7 @@ static void free_pages_are_stepped_over(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, PageBuddy(page));
 	KUNIT_ASSERT_GT(test, buddy_order(page), 0);
 	expect_movable(ph, page, 1UL << buddy_order(page));
-	/* The others do not know how many there are. */
+	/* Only the first page of a buddy knows its order. */
 	expect_movable(ph, page + 1, 1);
 }
 
@@ -524,7 +528,10 @@ static void hugetlb_folio_is_stepped_over(struct kunit *test)
 	struct folio *folio;
 	unsigned int order;
 
-	/* The smallest one of hugetlb, if phantom memory has room for it. */
+	/*
+	 * Use the smallest size that hugetlb has, if phantom memory has room
+	 * for it.
+	 */
 	for (order = 1; order < ilog2(ph->nr_pages); order++) {
 		if (size_to_hstate(PAGE_SIZE << order))
 			break;
@@ -596,9 +603,7 @@ static struct kunit_suite offline_skippable_isolation_suite = {
 	.test_cases = offline_skippable_isolation_cases,
 };
 
-/*
- * Testing whether isolated pages are all out of use
- */
+/* Testing whether all pages in isolated pageblocks are out of use */
 
 static int test_phantom_isolated(struct phantom_memory *ph,
 				 enum pb_isolate_mode mode)
@@ -701,7 +706,7 @@ static void accepts_hwpoisoned_page(struct kunit *test)
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
 
-	/* No other page is in use in any mode. */
+	/* All other pages are free, so this page alone decides in each mode. */
 	phantom_set(ph, ph->start_pfn + 1, ph->nr_pages - 1, PHANTOM_FREE);
 	page = mark_page_in_use(ph->start_pfn);
 	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
@@ -749,8 +754,8 @@ static struct kunit_suite offline_skippable_test_isolated_suite = {
 };
 
 /*
- * Each case ends by offlining memory, and that begins with isolation. If that is
- * broken, all fail: so let those be first that tell.
+ * Every case ends with offlining its memory, which begins with isolation. If
+ * isolation is broken, every case fails, so the suites that test it come first.
  */
 kunit_test_suites(&offline_skippable_isolation_suite,
 		  &offline_skippable_test_isolated_suite,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for offlining memory that contains skippable pages: the last step,
- * __offline_isolated_pages() (mm/page_alloc.c), and the whole of it as users see
- * it, through offline_pages() and the driver core. And that all of the suites leave
- * the page allocator alone.
+ * KUnit tests for offlining memory that contains skippable pages: the last
+ * step, __offline_isolated_pages() (mm/page_alloc.c), and all of it through
+ * offline_pages() and the driver core. The last suite checks that nobody else
+ * gets to allocate the memory that the tests hotplug.
  */
 #include <linux/gfp.h>
 #include <linux/memory.h>
@@ -97,7 +97,7 @@ static void expect_sections_online(struct phantom_memory *ph, bool online)
 		KUNIT_EXPECT_EQ(ph->test, online, !!pfn_to_online_page(pfn));
 }
 
-/* Take isolated @ph offline, of which so many pages are PageOffline(). */
+/* Take isolated pages offline, of which @nr_offline are PageOffline(). */
 static void expect_offlined(struct phantom_memory *ph, unsigned long nr_offline)
 {
 	KUNIT_EXPECT_EQ(ph->test, ph->nr_pages - nr_offline,
@@ -261,18 +261,16 @@ static struct kunit_suite offline_skippable_offline_suite = {
 	.test_cases = offline_skippable_offline_cases,
 };
 
-/*
- * The whole of it
- */
+/* All of offlining */
 
 /**
- * struct hotplug_observer - a memory notifier that is also a driver
+ * struct hotplug_observer - a memory notifier, which can also act as a driver
  * @nb: the notifier
  * @ph: the memory that it is about
- * @nr_events: how many events there were
- * @events: what they were
- * @count: the lowest and the highest reference count of the PageOffline()
- *	pages, seen in MEM_GOING_OFFLINE
+ * @nr_events: how many events it has seen
+ * @events: the first of these events
+ * @count: the lowest and the highest reference count of PageOffline() pages in
+ *	MEM_GOING_OFFLINE
  * @veto: whether to refuse offlining
  * @extra_reference: a page to drop a reference to in MEM_OFFLINE, or NULL
  * @old_protocol: whether to drop the references of PageOffline() pages in
@@ -377,7 +375,7 @@ static struct hotplug_observer *register_observer(struct phantom_memory *ph)
 	return observer;
 }
 
-/* Expect that offlining went through, or that it was refused after it began. */
+/* Expect that offlining succeeded, or that it was refused after it began. */
 static void expect_events(struct hotplug_observer *observer, bool offline)
 {
 	struct kunit *test = observer->ph->test;
@@ -390,7 +388,7 @@ static void expect_events(struct hotplug_observer *observer, bool offline)
 	KUNIT_EXPECT_EQ(test, PHANTOM_PAGE_COUNT, observer->count.max);
 }
 
-/* The first quarter of a memory block is free, the rest can be skipped. */
+/* Make the first quarter of a memory block free, and the rest skippable. */
 static void free_first_quarter(struct phantom_memory *ph)
 {
 	phantom_set(ph, ph->start_pfn, ph->nr_pages / 4, PHANTOM_FREE);
@@ -421,7 +419,9 @@ static void expect_snapshot_online(struct phantom_memory *ph,
 	online.zone[i].present += ph->nr_pages;
 	online.node_present += ph->nr_pages;
 	online.totalram += nr_free;
-	/* There may be a hole between the memory and what was spanned before. */
+	/*
+	 * There may be a hole between the memory and what was spanned before.
+	 */
 	online.zone[i].spanned = phantom_end_pfn(ph) - ph->zone->zone_start_pfn;
 	online.node_spanned = phantom_end_pfn(ph) -
 			      NODE_DATA(ph->nid)->node_start_pfn;
@@ -706,9 +706,7 @@ static struct kunit_suite offline_skippable_suite = {
 	.test_cases = offline_skippable_cases,
 };
 
-/*
- * The ground that all of these suites stand on: phantom memory
- */
+/* Phantom memory, which all of these suites rely on */
 
 struct allocated_pages {
 	struct list_head pages;
@@ -743,7 +741,9 @@ static void phantom_memory_is_never_allocated(struct kunit *test)
 			kunit_add_action_or_reset(test, free_allocated_pages,
 						  allocated));
 
-	/* A few more than what the pcplists may have in stock. */
+	/*
+	 * More pages than the pcplists may have, so that some come from zones.
+	 */
 	for (i = 0; i < 1024; i++) {
 		struct page *page = alloc_page(gfps[i % ARRAY_SIZE(gfps)]);
 
@@ -767,8 +767,9 @@ static struct kunit_suite offline_skippable_phantom_suite = {
 };
 
 /*
- * The order matters to readers of the results: first parts, then the whole. The
- * last suite fails as well if offlining is broken, which others tell better.
+ * For readers of the results, suites for parts of offlining come before those
+ * for all of it. The last suite also fails if offlining is broken, but says
+ * less about the reason.
  */
 kunit_test_suites(&offline_skippable_offline_suite,
 		  &offline_skippable_suite,

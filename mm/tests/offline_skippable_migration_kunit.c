@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for what memory offlining does about pages that are in use: it
- * scans for movable pages, and migrates them (mm/memory_hotplug.c).
+ * KUnit tests for what memory offlining does about pages in use: it scans for
+ * movable pages, and migrates them (mm/memory_hotplug.c).
  */
 #include <linux/anon_inodes.h>
 #include <linux/balloon.h>
@@ -126,7 +126,7 @@ static struct single_page_balloon *inflate_balloon(struct kunit *test,
  * Scanning
  */
 
-/* What the out parameter of scan_movable_pages() is before. */
+/* The value of the out parameter of scan_movable_pages() before the call */
 #define NO_PFN	ULONG_MAX
 
 static void expect_scan(struct kunit *test, struct phantom_memory *ph, int ret,
@@ -139,7 +139,9 @@ static void expect_scan(struct kunit *test, struct phantom_memory *ph, int ret,
 	KUNIT_EXPECT_EQ(test, movable_pfn, pfn);
 }
 
-/* Make a phantom page look as if it were in the page cache, for a scan only. */
+/*
+ * Make a phantom page look like a page on the LRU. This is enough for a scan.
+ */
 static struct page *mark_page_on_lru(unsigned long pfn)
 {
 	struct page *page = mark_page_in_use(pfn);
@@ -348,7 +350,7 @@ static void scan_ends_with_its_range_inside_hugetlb_folio(struct kunit *test)
 	mark_lru_page_offline(page);
 }
 
-/* What the kernel believes to be the size of a large folio. */
+/* Change the size that folio_nr_pages() returns for a large folio. */
 static void set_folio_nr_pages(struct folio *folio, unsigned long nr_pages)
 {
 #ifdef NR_PAGES_IN_LARGE_FOLIO
@@ -383,7 +385,7 @@ static void scan_ignores_impossible_size_of_hugetlb_folio(struct kunit *test)
 		set_folio_nr_pages(folio, impossible[i]);
 		expect_scan(test, ph, 0, page_to_pfn(page));
 	}
-	/* The largest that is possible is taken for true. */
+	/* The largest possible size is taken for real. */
 	set_folio_nr_pages(folio, MAX_FOLIO_NR_PAGES);
 	expect_scan(test, ph, -ENOENT, NO_PFN);
 	mark_lru_page_offline(page);
@@ -427,7 +429,7 @@ static struct kunit_suite offline_skippable_scan_suite = {
  * Migrating
  */
 
-/* Where the next kernel message goes to. */
+/* The sequence number of the next kernel message */
 static u64 log_next_seq(void)
 {
 	struct kmsg_dump_iter iter;
@@ -436,7 +438,7 @@ static u64 log_next_seq(void)
 	return iter.next_seq;
 }
 
-/* Whether do_migrate_range() has said @what about a page since @seq. */
+/* Has a kernel message since @seq contained @what? */
 static bool is_logged_since(u64 seq, const char *what)
 {
 	struct kmsg_dump_iter iter = {
@@ -561,7 +563,7 @@ create_mapping(struct kunit *test, const struct address_space_operations *aops)
 	return file->f_mapping;
 }
 
-/* Hand over some of the real pages to the page cache, as a folio on the LRU. */
+/* Turn some of the real pages into a page cache folio on the LRU. */
 static struct folio *page_cache_add(struct kunit *test,
 				    struct address_space *mapping,
 				    pgoff_t index, struct page *pages,
@@ -593,7 +595,7 @@ static struct folio *page_cache_add(struct kunit *test,
 	return folio;
 }
 
-/* Expect a folio in the page cache, with its contents, at @pfn or anywhere else. */
+/* Expect a folio in the page cache with its contents, at @pfn or elsewhere. */
 static void expect_in_cache(struct kunit *test, struct address_space *mapping,
 			    pgoff_t index, unsigned int order,
 			    unsigned long pfn, bool there)
@@ -680,7 +682,7 @@ static void migrate_moves_large_folio_as_one(struct kunit *test)
 		       0);
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
-	/* The next page is the one behind it. */
+	/* The page right behind the large folio. */
 	expect_moved(test, mapping, LARGE_NR_PAGES, 0,
 		     start_pfn + LARGE_NR_PAGES);
 	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
@@ -726,9 +728,7 @@ static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, is_logged_since(seq, "migrating pfn"));
 }
 
-/*
- * Migrating HWPoison pages: they are not, as nobody may read them
- */
+/* HWPoison pages, which are not migrated because nobody may read them */
 
 static void unpoison_folio(void *arg)
 {
@@ -743,8 +743,9 @@ static void unpoison_folio(void *arg)
 }
 
 /*
- * Poison the last page of a folio, which nobody is to free in the meantime. The
- * first page of a hugetlb folio stands for all, see folio_set_hugetlb_hwpoison().
+ * Poison the last page of a folio, or the first one of a hugetlb folio, see
+ * folio_set_hugetlb_hwpoison(). Hold a reference to the folio until the test
+ * case ends.
  */
 static void poison_folio(struct kunit *test, struct folio *folio)
 {
@@ -775,7 +776,10 @@ static void unlock_folio_on_timer(struct timer_list *timer)
 	folio_unlock(locked->folio);
 }
 
-/* Migrate pages, and expect that nobody waits for the lock of a folio. */
+/*
+ * Migrate pages while a folio is locked, and expect that this does not wait for
+ * the lock.
+ */
 static void migrate_locked_folio(struct kunit *test, struct folio *folio,
 				 unsigned long start_pfn, unsigned long end_pfn)
 {
@@ -867,7 +871,7 @@ static void migrate_leaves_large_hwpoisoned_folio_alone(struct kunit *test)
 		folio_putback_lru(folio);
 }
 
-/* Map anonymous memory, or a file, to a user space of the test case. */
+/* Map a file, or anonymous memory, to a user address space of the test case. */
 static unsigned long map_to_user(struct kunit *test, struct file *file,
 				 unsigned long size)
 {
@@ -880,7 +884,7 @@ static unsigned long map_to_user(struct kunit *test, struct file *file,
 	return addr;
 }
 
-/* Get the folio that is mapped there, and a reference to it. */
+/* Get the folio that is mapped at @addr, with a reference to it. */
 static struct folio *get_mapped_folio(struct kunit *test, unsigned long addr)
 {
 	struct page *page;
@@ -911,7 +915,9 @@ static void migrate_unmaps_hwpoisoned_folio(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, folio_test_lru(folio));
 	do_migrate_range(folio_pfn(folio), folio_pfn(folio) + 1);
 	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
-	/* Our reference, and one because it is isolated. */
+	/*
+	 * One reference is ours, and one is held because the folio is isolated.
+	 */
 	KUNIT_EXPECT_FALSE(test, folio_test_lru(folio));
 	KUNIT_EXPECT_EQ(test, 2, folio_ref_count(folio));
 	if (!folio_test_lru(folio))
@@ -950,7 +956,7 @@ static void put_file(void *file)
 	fput(file);
 }
 
-/* Map a file of hugetlb that has a single folio. */
+/* Map a hugetlb file with a single folio. */
 static unsigned long map_hugetlb_to_user(struct kunit *test)
 {
 	struct hstate *h = &default_hstate;

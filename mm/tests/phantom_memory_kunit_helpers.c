@@ -31,10 +31,10 @@
 /* Shared by the test cases of a suite, see phantom_memory_get(). */
 static struct phantom_memory *phantom_shared;
 
-/* What phantom_online_page() is about, while onlining. */
+/* The phantom memory that is being onlined, for phantom_online_page() */
 static struct phantom_memory *phantom_onlining;
 
-/* What phantom_guard() has changed about the zones of the node. */
+/* What phantom_guard() has changed in the zones of the node */
 static struct phantom_guard {
 	bool raised;
 	long lowmem_reserve;
@@ -42,8 +42,8 @@ static struct phantom_guard {
 } phantom_guards[MAX_NR_ZONES];
 
 /*
- * More pages than a zone can have, also after __zone_watermark_ok() took some
- * fractions of it, and added a few of these.
+ * More pages than a zone can have, even after __zone_watermark_ok() has taken
+ * fractions of it and has added up a few of these.
  */
 #define PHANTOM_GUARD	(LONG_MAX / 4)
 
@@ -77,7 +77,7 @@ static int phantom_guard_notify(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_OK;
 }
 
-/* Comes first, before others get to allocate memory. */
+/* Called first, before other notifiers may allocate memory. */
 static struct notifier_block phantom_guard_nb = {
 	.notifier_call = phantom_guard_notify,
 	.priority = INT_MAX,
@@ -115,8 +115,8 @@ static bool phantom_guarded(const struct phantom_memory *ph)
  * __zone_watermark_ok(). Raise both in all zones that have no memory yet, which
  * will be those of phantom memory. Zones that have memory cannot be guarded.
  *
- * Onlining and offlining set up the watermarks again, but not what a zone has in
- * reserve from allocations that are meant for it: see
+ * Onlining and offlining set up the watermarks again, but not what a zone has
+ * in reserve from allocations that are meant for it: see
  * setup_per_zone_lowmem_reserve(). So there is no moment in which kernel
  * allocations could take phantom memory, and the watermarks are raised again,
  * for the sake of others, by a memory notifier.
@@ -252,7 +252,7 @@ void phantom_snapshot_expect_at_end(struct kunit *test)
 			kunit_add_action(test, expect_snapshot_action, now));
 }
 
-/* Phantom memory has no contents: skip where the kernel insists on some. */
+/* Phantom memory has no contents: skip if the kernel writes to free pages. */
 static void require_untouched_contents(struct kunit *test)
 {
 	if (page_poisoning_enabled())
@@ -401,8 +401,8 @@ void phantom_memory_put(void)
 
 /*
  * The online_page callback for phantom memory: pages stay PageOffline(), as if
- * they belonged to the test. Other memory is not supposed to be onlined in the
- * meantime, but would be none of our business.
+ * they belonged to the test. Other memory is not supposed to be onlined at the
+ * same time; if it is, it goes to the buddy as usual.
  */
 static void phantom_online_page(struct page *page, unsigned int order)
 {
@@ -413,7 +413,7 @@ static void phantom_online_page(struct page *page, unsigned int order)
 		generic_online_page(page, order);
 }
 
-/* From now on, phantom_online_page() decides about @nr_pages from @start_pfn. */
+/* Let phantom_online_page() handle @nr_pages from @start_pfn on from now on. */
 static void phantom_prepare_online(struct phantom_memory *ph,
 				   unsigned long start_pfn,
 				   unsigned long nr_pages,
@@ -432,7 +432,7 @@ static void phantom_prepare_online(struct phantom_memory *ph,
 
 static void phantom_offline_action(void *arg);
 
-/* @ph has no online part any more. */
+/* Forget the online part of @ph, which is offline now. */
 static void phantom_clear_online(struct phantom_memory *ph)
 {
 	if (ph->block)
@@ -441,7 +441,7 @@ static void phantom_clear_online(struct phantom_memory *ph)
 	ph->zone = NULL;
 }
 
-/* Onlining ended with @ret: aborts the test case if that is not 0. */
+/* Onlining returned @ret. Abort the test case if that is not 0. */
 static void phantom_finish_online(struct phantom_memory *ph, int ret)
 {
 	restore_online_page_callback(phantom_online_page);
@@ -486,7 +486,8 @@ void phantom_online(struct phantom_memory *ph, enum mmop online_type)
  * @start: physical start address of the memory block, in bytes
  * @online_type: how to online it
  *
- * Unlike phantom_block_online(), it leaves the pages to whoever added the memory.
+ * Unlike phantom_block_online(), it leaves the pages to whoever added the
+ * memory.
  *
  * Context: May sleep.
  * Return: what device_online() returns, or -ENODEV.
@@ -617,8 +618,8 @@ static bool phantom_page_is(const struct page *page, enum phantom_state state,
  * @ph: the phantom memory; its test case fails if a page has another state
  * @pfn: the first page
  * @nr_pages: number of pages
- * @state: the expected state; includes the reference count. Pages that were freed
- *	a moment ago get to the buddy before.
+ * @state: the expected state, which includes the reference count. If it is
+ *	PHANTOM_FREE, the pcplists are drained first.
  *
  * Context: Any, but for PHANTOM_FREE: may sleep.
  */
@@ -637,7 +638,10 @@ void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 	for (i = 0; i < nr_pages; i++) {
 		struct page *page = pfn_to_page(pfn + i);
 
-		/* Spare is_free_buddy_page() to look for that again and again. */
+		/*
+		 * Do not make is_free_buddy_page() search for the first page of
+		 * a buddy again and again.
+		 */
 		if (PageBuddy(page))
 			end_of_free = i + (1UL << buddy_order(page));
 		if (phantom_page_is(page, state, i < end_of_free))
@@ -652,9 +656,9 @@ void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 
 /**
  * phantom_expect_isolated() - expect that pageblocks are isolated
- * @ph: the phantom memory; its test case fails if something else is isolated
- * @nr_pageblocks: the first so many pageblocks are isolated, no others in the
- *	zone are
+ * @ph: the phantom memory; its test case fails if it is not as expected
+ * @nr_pageblocks: how many pageblocks, from the first one on, are isolated. No
+ *	others in the zone are.
  */
 void phantom_expect_isolated(struct phantom_memory *ph,
 			     unsigned long nr_pageblocks)
@@ -693,7 +697,9 @@ unsigned long phantom_nr_free(struct phantom_memory *ph)
 	return nr_free;
 }
 
-/* Own pages that are neither free nor in use any more. */
+/*
+ * Make pages PageOffline() that are neither in the buddy nor in use any more.
+ */
 static void phantom_make_offline(unsigned long pfn, unsigned long nr_pages)
 {
 	adjust_managed_page_count(pfn_to_page(pfn), -nr_pages);
@@ -704,12 +710,13 @@ static void phantom_make_offline(unsigned long pfn, unsigned long nr_pages)
 }
 
 /**
- * phantom_undo_offline_isolated() - own the pages that __offline_isolated_pages() set free
- * @ph: the phantom memory, all of which was passed to __offline_isolated_pages()
+ * phantom_undo_offline_isolated() - undo __offline_isolated_pages()
+ * @ph: the phantom memory, for all of which __offline_isolated_pages() was
+ *	called
  *
- * Takes the place of what offline_pages() does next, and of onlining again: what
- * was in the buddy is no longer managed, and becomes PageOffline(). The sections
- * are online again.
+ * Replaces what offline_pages() does after that call, and onlining again: pages
+ * that were in the buddy are no longer managed and become PageOffline(), and
+ * the sections go online again.
  *
  * Context: May sleep.
  */
@@ -742,13 +749,13 @@ static void phantom_unmake_folio(void *arg)
 }
 
 /**
- * phantom_make_folio() - let somebody else use pages, as a folio
+ * phantom_make_folio() - turn offline pages into a folio in use
  * @ph: the phantom memory; its test case is skipped if it is too small
  * @pfn: the first page, aligned to the size of the folio
  * @order: the order of the folio. None of its pages may be PHANTOM_FREE.
  *
- * To be looked at only: nothing is behind the folio, and it is on no list. When
- * the test case ends, the pages are what they were, whatever was done to them.
+ * The folio has no contents and is on no list, so it may only be looked at.
+ * When the test case ends, its pages become what they were before.
  *
  * Context: May sleep.
  * Return: the folio, in use with a reference count of 1, and not on the LRU.
@@ -784,14 +791,17 @@ struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
 	return page_folio(pages);
 }
 
-/* Get a free page of phantom memory out of the buddy. Needs the zone lock. */
+/* Take a free page of phantom memory from the buddy. Needs the zone lock. */
 static unsigned long phantom_take_from_buddy(struct zone *zone,
 					     struct page *page)
 {
 	const unsigned long min_wmark = zone->_watermark[WMARK_MIN];
 	unsigned long nr_pages;
 
-	/* It obeys the watermark, which we raised ourselves. */
+	/*
+	 * __isolate_free_page() obeys the watermark, which phantom_guard()
+	 * raised.
+	 */
 	zone->_watermark[WMARK_MIN] = LONG_MIN / 4;
 	nr_pages = __isolate_free_page(page, buddy_order(page));
 	zone->_watermark[WMARK_MIN] = min_wmark;
@@ -801,8 +811,8 @@ static unsigned long phantom_take_from_buddy(struct zone *zone,
 }
 
 /*
- * Own all pages again, none of which is in the buddy or isolated then, and prove
- * that nobody was handed out one.
+ * Make all pages PageOffline() again, none of them in the buddy or isolated.
+ * The test case fails if one of them was allocated.
  */
 static void phantom_make_all_offline(struct phantom_memory *ph)
 {
@@ -833,7 +843,7 @@ static void phantom_make_all_offline(struct phantom_memory *ph)
 	undo_isolate_page_range(ph->start_pfn, phantom_end_pfn(ph));
 }
 
-/* The online part of @ph went offline, if @ret is 0. */
+/* Offlining of the online part of @ph returned @ret. */
 static void phantom_finish_offline(struct phantom_memory *ph, int ret)
 {
 	if (ret)
@@ -901,8 +911,9 @@ static void phantom_offline_action(void *arg)
 	int ret;
 
 	/*
-	 * Offline in a way that does not rely on the code under test, so that a
-	 * single fault does not make every test case fail: if all pages are free.
+	 * If possible, offline with all pages free. This does not rely on the
+	 * code under test, so that a single bug does not make every test case
+	 * fail.
 	 */
 	phantom_make_all_offline(ph);
 	phantom_set(ph, ph->start_pfn, ph->nr_pages,
@@ -912,13 +923,18 @@ static void phantom_offline_action(void *arg)
 	if (!ret)
 		return;
 
-	/* It is lost. Make it harmless; test cases to come get other memory. */
+	/*
+	 * The memory stays online. Keep it out of the buddy, and let later test
+	 * cases use other memory.
+	 */
 	phantom_make_all_offline(ph);
 	if (ph == phantom_shared)
 		phantom_shared = NULL;
 }
 
-/* Give all pages to the buddy, and tell about those that are in use. */
+/*
+ * Give all pages to the buddy. The test case fails if some of them are in use.
+ */
 static void phantom_give_all_to_buddy(struct phantom_memory *ph)
 {
 	unsigned long pfn, step;
@@ -936,7 +952,10 @@ static void phantom_give_all_to_buddy(struct phantom_memory *ph)
 		in_use = true;
 		phantom_make_offline(pfn, 1);
 	}
-	/* Free pages merge, also with those behind them, so do it only now. */
+	/*
+	 * Do this only now, because free pages merge with free pages behind
+	 * them.
+	 */
 	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += step) {
 		struct page *page = pfn_to_page(pfn);
 
@@ -958,13 +977,13 @@ static void phantom_give_all_to_buddy(struct phantom_memory *ph)
 
 /**
  * phantom_remove_leftover() - remove memory that was added by somebody else
- * @test: the test case, which fails if the memory cannot be removed, or was in
- *	use
+ * @test: the test case, which fails if the memory is in use or cannot be
+ *	removed
  * @start: start of a range from phantom_find_range()
  * @size: its size
  *
- * For test cases of a driver that adds memory by itself, and has left some of it
- * behind when it was unloaded. Nobody else may care about the memory any more.
+ * For test cases of a driver that adds memory itself, and leaves some of it
+ * behind when it is unloaded. Nobody may use the memory any more.
  *
  * Context: May sleep.
  */

@@ -149,7 +149,7 @@ static int virtio_kunit_find_vq(struct virtio_kunit *vk, unsigned int index,
 		return -ENOMEM;
 	vq->priv = vkq;
 
-	/* What are addresses for the host are pointers to vringh. */
+	/* For vringh, the addresses of the rings are pointers. */
 	ret = vringh_init_iotlb(&vkq->vring, vk->vdev.features,
 				virtqueue_get_vring_size(vq), true,
 				(void *)(uintptr_t)virtqueue_get_desc_addr(vq),
@@ -220,8 +220,8 @@ static void virtio_kunit_handle(struct work_struct *work)
 /**
  * virtio_kunit_get_buf() - get the next buffer that the driver made available
  * @vq: the virtqueue
- * @buf: the buffer; to be given back by virtio_kunit_put_buf(), unless the device
- *	gets reset before
+ * @buf: the buffer; to be given back by virtio_kunit_put_buf(), unless the
+ *	device gets reset before
  *
  * Context: The host.
  * Return: whether there was a buffer.
@@ -297,7 +297,7 @@ void virtio_kunit_put_buf(struct virtio_kunit_vq *vq,
 }
 
 /**
- * virtio_kunit_config_changed() - tell the driver that configuration space changed
+ * virtio_kunit_config_changed() - tell the driver that configuration changed
  * @vk: the device
  *
  * Context: Any but the driver.
@@ -387,8 +387,9 @@ static void virtio_kunit_fini(void *arg)
  * @test: the test case; the device is unregistered when it ends
  * @ops: what makes this kind of device
  * @id: the virtio device ID
- * @features: the feature bits to offer. VIRTIO_RING_F_EVENT_IDX must not be among
- *	them: by way of an IOTLB, vringh cannot tell when it wants to be notified.
+ * @features: the feature bits to offer. VIRTIO_RING_F_EVENT_IDX must not be
+ *	among them: by way of an IOTLB, vringh cannot tell when it wants to be
+ *	notified.
  * @config: the configuration space
  * @config_size: its size
  *

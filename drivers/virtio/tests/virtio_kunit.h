@@ -3,10 +3,11 @@
  * A virtio transport for KUnit: a device on the real virtio bus, whose other
  * side, the host, is code of the test.
  *
- * The driver under test gets a struct virtio_device like any other. Its virtqueues
- * are split rings, which the host accesses by way of vringh. The host runs in a
- * workqueue of its own, so driver and host are concurrent as with a real device,
- * and the driver hears from the host in what looks like an interrupt.
+ * The driver under test gets a struct virtio_device like any other. Its
+ * virtqueues are split rings, which the host accesses by way of vringh. The
+ * host runs in a workqueue of its own, so driver and host are concurrent as
+ * with a real device, and the driver hears from the host in what looks like an
+ * interrupt.
  *
  * The device itself, that is, its configuration space and what it does with
  * buffers, is up to the user: see struct virtio_kunit_ops.
@@ -66,8 +67,8 @@ struct virtio_kunit_vq {
  *	chosen. Optional. In the context of the driver.
  * @reset: the driver has reset the device; the host holds no buffers any more.
  *	Optional. In the context of the driver.
- * @config_read: the driver is about to read configuration space. Optional. In the
- *	context of the driver.
+ * @config_read: the driver is about to read configuration space. Optional. In
+ *	the context of the driver.
  */
 struct virtio_kunit_ops {
 	void (*handle)(struct virtio_kunit *vk, struct virtio_kunit_vq *vq);

@@ -25,7 +25,10 @@ u64 virtio_mem_device_plugged_size(struct virtio_mem_device *dev)
 	return bitmap_weight(dev->plugged, dev->nr_blocks) * dev->block_size;
 }
 
-/* Some more than what is requested is usable; it shrinks only if told so. */
+/*
+ * The usable region is larger than the requested size by @dev->extent. It
+ * shrinks only with @shrink.
+ */
 static void set_usable_region(struct virtio_mem_device *dev, bool shrink)
 {
 	struct virtio_mem_config *config = &dev->config;
@@ -36,7 +39,7 @@ static void set_usable_region(struct virtio_mem_device *dev, bool shrink)
 		config->usable_region_size = cpu_to_le64(usable);
 }
 
-/* Find the device blocks that are requested, if all of them are usable. */
+/* Find the device blocks of a request. Return false if some are not usable. */
 static bool get_range(struct virtio_mem_device *dev, u64 addr, u16 nr_blocks,
 		      unsigned long *block)
 {
@@ -242,7 +245,7 @@ static void virtio_mem_device_release_work(struct work_struct *work)
 	answer_request(&dev->vk.vqs[0], &dev->held_buf, &dev->held_resp);
 }
 
-/* There are no answers after a reset, but what is plugged stays plugged. */
+/* After a reset, no request is answered, but what is plugged stays plugged. */
 static void virtio_mem_device_reset(struct virtio_kunit *vk)
 {
 	struct virtio_mem_device *dev = to_dev(vk);
@@ -252,7 +255,7 @@ static void virtio_mem_device_reset(struct virtio_kunit *vk)
 	reinit_completion(&dev->held);
 }
 
-/* A driver that may access unplugged memory gets to see no device. */
+/* Refuse a driver that might access unplugged memory. */
 static bool virtio_mem_device_features_ok(struct virtio_kunit *vk)
 {
 	struct virtio_mem_device *dev = to_dev(vk);
@@ -281,10 +284,10 @@ static const struct virtio_kunit_ops virtio_mem_device_ops = {
 };
 
 /**
- * virtio_mem_device_resize() - request that the driver changes what is plugged
+ * virtio_mem_device_resize() - change the requested size
  * @dev: the device
- * @size: the requested size. If it is what was requested already, the driver gets
- *	to look at it again.
+ * @size: the requested size. If it does not change, the driver looks at it
+ *	again nevertheless.
  *
  * Context: Any but the driver.
  */
@@ -302,7 +305,7 @@ void virtio_mem_device_resize(struct virtio_mem_device *dev, u64 size)
  * virtio_mem_device_unplug_all() - unplug everything without being asked to
  * @dev: the device, which must not be registered
  *
- * As when the machine is reset.
+ * A device does this when the machine is reset.
  *
  * Context: Any.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A virtio-mem device for KUnit: section 5.15 of the VIRTIO specification 1.2, by
- * the letter, on top of the transport of virtio_kunit.h. There is no memory behind
- * it; all that it knows about memory is a bitmap of what is plugged.
+ * A virtio-mem device for KUnit, as section 5.15 of the VIRTIO specification
+ * 1.2 describes it, on top of the transport of virtio_kunit.h. It has no
+ * memory, only a bitmap of what is plugged.
  *
- * It can be told to deviate from what it would do: see struct virtio_mem_exception.
+ * It can be told to answer differently, see struct virtio_mem_exception.
  */
 #ifndef _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_DEVICE_H
 #define _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_DEVICE_H
@@ -19,16 +19,19 @@
 	 BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |					\
 	 BIT_ULL(VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE))
 
-/* For &virtio_mem_exception.answer: what the specification says. */
+/* For &virtio_mem_exception.answer: answer as the specification says. */
 #define VIRTIO_MEM_AS_SPECIFIED	0xffff
 
-/* Requests without a change of the configuration until a driver has run wild. */
+/*
+ * How many requests a driver may make without a change of the requested size.
+ * More are taken for an endless loop.
+ */
 #define VIRTIO_MEM_MAX_REQUESTS	1000
 
 /**
  * struct virtio_mem_exception - a request that is not handled as usual
- * @nth: the number of the request, counted from 1 when this was told the device;
- *	0 for none
+ * @nth: the number of the first such request, counted from 1 since
+ *	virtio_mem_device_except(); 0 for none
  * @last: the number of the last such request
  * @answer: VIRTIO_MEM_RESP_*, given without doing what is requested, or
  *	VIRTIO_MEM_AS_SPECIFIED
@@ -53,15 +56,15 @@ struct virtio_mem_exception {
  * @addr: physical start address of the region
  * @region_size: size of the region
  * @block_size: size of the device blocks
- * @extent: how much more than what is requested is usable
+ * @extent: how much more than the requested size is usable
  * @nr_blocks: number of device blocks in the region
  * @plugged: bitmap of plugged device blocks
  * @nr_requests: number of requests, by VIRTIO_MEM_REQ_*
  * @nr_answers: number of answers to them, by VIRTIO_MEM_RESP_*
  * @nr_invalid: number of requests that a driver must not make
  * @activity: changes whenever the driver does something with the device
- * @requests_left: how many requests there may be until the device gives up on the
- *	driver
+ * @requests_left: how many requests the driver may make until the device
+ *	answers nothing but errors
  * @exception: what to do differently
  * @nr_since: number of requests since @exception was set
  * @is_held: whether the answer to a request is held back
@@ -69,12 +72,12 @@ struct virtio_mem_exception {
  * @held_buf: the buffer that it belongs to
  * @held_resp: the answer
  * @release: makes the host answer
- * @plug: called after device blocks became plugged or unplugged. Optional. In the
- *	context of the host.
- * @probe: called right before a driver probes the device. Optional. In the context
- *	of the driver.
- * @config_read: called before the driver reads the configuration. Optional. In the
+ * @plug: called after device blocks became plugged or unplugged. Optional. In
+ *	the context of the host.
+ * @probe: called right before a driver probes the device. Optional. In the
  *	context of the driver.
+ * @config_read: called before the driver reads the configuration. Optional. In
+ *	the context of the driver.
  */
 struct virtio_mem_device {
 	struct virtio_kunit vk;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the virtio-mem device that the virtio-mem driver is tested with:
- * what it answers requests that the driver never makes. They come from a driver
- * that does nothing but to make requests, for a virtio device ID of its own.
+ * KUnit tests for the virtio-mem device that the virtio-mem driver is tested
+ * with, and for requests that this driver never makes. They are made by a
+ * driver that does nothing else, for a virtio device ID of its own.
  */
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
@@ -29,9 +29,9 @@ static const struct virtio_device_id client_ids[] = {
 };
 
 /**
- * struct client - what a driver has of the device
+ * struct client - the state of the driver that makes requests
  * @vq: the virtqueue
- * @answered: an answer has arrived
+ * @answered: completed when an answer arrives
  * @req: the request
  * @resp: the answer
  */
@@ -93,7 +93,10 @@ static struct virtio_mem_device *client_device(struct kunit *test, bool features
 	return dev;
 }
 
-/* The first half is usable, a quarter of that is requested, blocks 1 and 2 plugged. */
+/*
+ * Get a device whose first half is usable. Half of that is requested, and
+ * blocks 1 and 2 are plugged.
+ */
 static struct virtio_mem_device *client_device_in_use(struct kunit *test)
 {
 	struct virtio_mem_device *dev = client_device(test, true);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the virtio-mem driver: what it does to pages of sub-blocks that
- * it unplugs, and to those that it plugs, while their memory block is online.
+ * KUnit tests for the virtio-mem driver: what it does to pages of sub-blocks
+ * that it plugs and unplugs while their memory block is online.
  *
- * Other suites rely on that. Here, memory blocks are plugged wholly in the end, so
- * that nothing depends on what becomes of others when the driver is unloaded.
+ * Other suites rely on this. Each case ends with fully plugged memory blocks,
+ * so that it does not depend on what unloading the driver does to other ones.
  */
 #include <kunit/test.h>
 

@@ -2,9 +2,10 @@
 /*
  * KUnit tests for the virtio-mem driver: allocations that fail.
  *
- * The fault injection of the kernel can be told to fail the nth allocation of a
- * task, see fail_nth in Documentation/fault-injection/fault-injection.rst. So each
- * allocation fails in turn: until there is no nth any more.
+ * Fault injection can make the nth allocation of a task fail, see fail_nth in
+ * Documentation/fault-injection/fault-injection.rst. Each case does that for
+ * the first allocation, the second one, and so on until there is no nth
+ * allocation.
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
@@ -39,8 +40,8 @@ static void restore_fault_attr(void *arg)
 }
 
 /*
- * Settings are there for user space to write in debugfs; there is no user space
- * yet, but there are the files, which tell where the values are.
+ * The settings are meant to be written by user space. There is no user space
+ * yet, but there are the files in debugfs, which point to the values.
  */
 static void set_fault_attr(struct kunit *test, const char *dir,
 			   const char *name, const void *value, size_t size)
@@ -80,7 +81,7 @@ static int virtio_mem_faults_init(struct kunit *test)
 {
 	const u32 min_order = 0;
 
-	/* Let it fail all kinds of allocations, and without making noise. */
+	/* Let allocations of all kinds fail, without messages. */
 	set_fault_bool(test, "failslab", "ignore-gfp-wait", false);
 	set_fault_ulong(test, "failslab", "verbose", 0);
 	set_fault_bool(test, "fail_page_alloc", "ignore-gfp-wait", false);
@@ -91,7 +92,7 @@ static int virtio_mem_faults_init(struct kunit *test)
 	return vmt_init(test);
 }
 
-/* The task that is to fail, and when; there is one at a time. */
+/* The task whose nth allocation is to fail. There is one at a time. */
 static struct {
 	struct kunit *test;
 	unsigned int nth;
@@ -113,7 +114,9 @@ static void arm_fault_in_probe(struct virtio_mem_device *dev)
 	arm_fault_in_current();
 }
 
-/* It is the last that the driver reads before it plugs or unplugs memory. */
+/*
+ * The requested size is what the driver reads last before it plugs or unplugs.
+ */
 static void arm_fault_in_worker(struct virtio_mem_device *dev,
 				unsigned int offset)
 {
@@ -143,7 +146,10 @@ static struct vmt *vmt_new_faulty(struct kunit *test, enum mmop online_type,
 	return vmt;
 }
 
-/* Returns whether there was an nth allocation. It may lead to some warnings. */
+/*
+ * Return whether the nth allocation was made, and so failed. That may have led
+ * to @nr_warnings warnings.
+ */
 static bool fault_was_injected(struct kunit *test, int nr_warnings)
 {
 	bool failed = fault.task && !READ_ONCE(fault.task->fail_nth);
@@ -184,7 +190,7 @@ static void probe_fails_cleanly_without_memory(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_SB);
 }
 
-/* Returns whether there was an nth allocation when @vmt is resized to @size. */
+/* Resize @vmt while the nth allocation fails. Return whether there was one. */
 static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 {
 	bool failed;
@@ -198,9 +204,9 @@ static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 }
 
 /*
- * Another memory block is there already: on x86, adding memory does not check
- * whether there was memory for page tables, which this one provides. The same goes
- * for the per-cpu lists of pages of a zone without memory.
+ * There is another memory block from the beginning, which provides page tables,
+ * and per-cpu lists of pages for the zone. When these are allocated, the kernel
+ * does not always check whether there was memory for them.
  */
 static void resizing_recovers(struct kunit *test, enum mmop online_type,
 			      u64 block_size, u64 small, u64 large,
@@ -215,7 +221,7 @@ static void resizing_recovers(struct kunit *test, enum mmop online_type,
 	for (nth = 1; in_plug || in_unplug; nth++) {
 		if (in_plug)
 			in_plug = resize_faulty(vmt, large, nth);
-		/* The next time will show whether it recovers. */
+		/* The next round shows whether the driver recovers. */
 		if (!in_unplug && virtio_mem_device_plugged_size(&vmt->dev) == small)
 			continue;
 		if (virtio_mem_device_plugged_size(&vmt->dev) != large)
@@ -237,8 +243,9 @@ static void resizing_recovers(struct kunit *test, enum mmop online_type,
 	}
 	KUNIT_EXPECT_GE(test, nth - 2, nr_faults);
 	/*
-	 * No memory for the resource is not told from a resource that exists
-	 * already, which makes the driver give up: see register_memory_resource().
+	 * A resource that cannot be allocated looks like one that already
+	 * exists, which makes the driver give up: see
+	 * register_memory_resource().
 	 */
 	KUNIT_EXPECT_LE(test, nr_given_up, 1);
 }
@@ -260,9 +267,9 @@ static void resizing_memory_block_recovers_without_memory(struct kunit *test)
  */
 static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
 {
-	/* __vmalloc_area_node() and kasan_mem_notifier() both free it. */
+	/* Both __vmalloc_area_node() and kasan_mem_notifier() free it. */
 	if (IS_ENABLED(CONFIG_KASAN))
-		kunit_skip(test, "KASAN frees a shadow twice that it gets no memory for");
+		kunit_skip(test, "KASAN frees a shadow twice that it could not allocate");
 	resizing_recovers(test, MMOP_ONLINE_MOVABLE, VMT_SB, VMT_MB,
 			  VMT_MB + 2 * VMT_SB, 10);
 }

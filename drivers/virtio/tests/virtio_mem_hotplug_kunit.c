@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the virtio-mem driver: memory that goes online or offline while
- * the driver works, or has work left.
+ * KUnit tests for the virtio-mem driver: memory that goes online or offline
+ * while the driver works, or has work left.
  */
 #include <kunit/test.h>
 #include <linux/delay.h>
@@ -11,11 +11,11 @@
 #include "virtio_mem_kunit.h"
 
 /**
- * struct hotplug_work - hotplug that somebody else does
+ * struct hotplug_work - onlining or offlining in another task
  * @work: the work
  * @vmt: the fixture
  * @online: whether to online the first memory block, or to offline it
- * @ret: what came of it
+ * @ret: the result
  */
 struct hotplug_work {
 	struct work_struct work;
@@ -43,8 +43,9 @@ static void finish_hotplug_work(void *arg)
 }
 
 /*
- * While the driver works on the pages of a memory block, no other hotplug begins,
- * also if some was cancelled before the driver heard of it.
+ * Online or offline a memory block while the driver waits for the device to
+ * answer a request about it. This has to wait for the driver, also after
+ * another attempt was refused before the driver heard of it.
  */
 static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 {
@@ -85,7 +86,7 @@ static void hotplug_waits_for_the_driver(struct kunit *test, bool online)
 	KUNIT_ASSERT_EQ(test, 0,
 			read_poll_timeout(READ_ONCE, nr, nr == 2, 100,
 					  USEC_PER_SEC, false, veto->nr_going));
-	/* Long enough for hotplug that does not wait for the driver. */
+	/* Give hotplug that does not wait for the driver enough time. */
 	fsleep(USEC_PER_MSEC);
 	KUNIT_EXPECT_EQ(test, 0, READ_ONCE(after->nr_going));
 	virtio_mem_device_release(&vmt->dev);

@@ -338,11 +338,11 @@ static void driver_plugs_no_more_than_is_usable(struct kunit *test)
 	vmt->dev.extent = 0;
 	virtio_mem_device_unplug_all(&vmt->dev);
 	vmt_bind(vmt, VMT_MB + VMT_MB / 2);
-	/* The usable region ends amid the second memory block. */
+	/* The usable region ends in the middle of the second memory block. */
 	vmt_expect_plugged(vmt, VMT_MB);
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
 
-	/* It grows with what is requested. */
+	/* The usable region grows with the requested size. */
 	vmt_resize(vmt, 2 * VMT_MB);
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 }
@@ -521,7 +521,7 @@ static void big_block_goes_offline_and_online(struct kunit *test)
 	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
 }
 
-/* Big blocks of two memory blocks, and device blocks smaller than either. */
+/* Get big blocks of two memory blocks each, with smaller device blocks. */
 static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
 {
 	struct vmt *vmt;
@@ -597,7 +597,7 @@ static void removed_big_block_is_unplugged_later(struct kunit *test)
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 1, VMT_MB);
 
 	vmt_bind(vmt, VMT_MB);
-	/* It tries again once, right after it removed the memory block. */
+	/* The driver tries again at once after it removed the memory block. */
 	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
 		.nth = 1, .last = 2, .answer = VIRTIO_MEM_RESP_BUSY,
 	});
@@ -634,11 +634,11 @@ static struct kunit_suite virtio_mem_bbm_suite = {
  */
 
 /**
- * struct answer_param - what the device answers, and what becomes of it
+ * struct answer_param - an answer of the device, and how the driver reacts
  * @desc: in words
- * @grow: whether the driver has to plug memory, or to unplug some
+ * @grow: whether the driver has to plug memory, otherwise to unplug some
  * @answer: what the device answers a request
- * @outcome: what the driver does: try again at once or later, or give up
+ * @outcome: what the driver does about it
  */
 struct answer_param {
 	const char *desc;
@@ -652,7 +652,9 @@ static const struct answer_param answer_params[] = {
 	{ "PLUG is answered NACK", true, VIRTIO_MEM_RESP_NACK, RETRY_AT_ONCE },
 	{ "PLUG is answered ERROR", true, VIRTIO_MEM_RESP_ERROR, GIVE_UP },
 	{ "UNPLUG is answered BUSY", false, VIRTIO_MEM_RESP_BUSY, RETRY_LATER },
-	/* Not for UNPLUG, as the specification has it, so anything might do. */
+	/*
+	 * The specification has no NACK for UNPLUG, so any reaction would do.
+	 */
 	{ "UNPLUG is answered NACK", false, VIRTIO_MEM_RESP_NACK, RETRY_LATER },
 	{ "UNPLUG is answered ERROR", false, VIRTIO_MEM_RESP_ERROR, GIVE_UP },
 };
@@ -660,8 +662,9 @@ static const struct answer_param answer_params[] = {
 KUNIT_ARRAY_PARAM_DESC(answer, answer_params, desc);
 
 /*
- * A sequence of requests: plug the rest of a memory block, and some of another. Or
- * unplug some of the former, one by one.
+ * What is requested before and after makes the driver send several requests: it
+ * plugs the rest of one memory block and some of another one, or it unplugs
+ * some of the first one, sub-block by sub-block.
  */
 static u64 size_before(bool grow)
 {
@@ -739,7 +742,7 @@ static u64 size_full(void)
 }
 
 /**
- * struct change_param - what is requested while a request is under way
+ * struct change_param - a size that is requested during a request
  * @desc: in words
  * @grow: whether the driver was plugging memory
  * @size: the size that is requested then
@@ -779,7 +782,7 @@ static void expect_change(struct vmt *vmt, unsigned int nth, bool delay)
 	}
 	vmt_settle(vmt);
 	KUNIT_EXPECT_GE(vmt->test, vmt->dev.nr_since, nth);
-	/* What is under way already may exceed what is requested now. */
+	/* A request that was made before may exceed what is requested now. */
 	KUNIT_EXPECT_LE_MSG(vmt->test, vmt->dev.nr_answers[VIRTIO_MEM_RESP_NACK],
 			    delay ? 0 : nth, "driver missed that the size changed");
 	vmt_expect_plugged(vmt, param->size());

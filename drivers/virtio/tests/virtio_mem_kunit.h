@@ -14,7 +14,7 @@
 #include "virtio_mem_device.h"
 
 /**
- * struct vmt - a virtio-mem device and what the driver made of it
+ * struct vmt - a virtio-mem device, and what is known about its memory
  * @test: the test case
  * @dev: the device
  * @ph: the range of physical memory that is the region of the device
@@ -22,9 +22,9 @@
  * @never_onlined: bitmap of device blocks that were unplugged when their memory
  *	block went online last, and not plugged since
  * @unloaded: the driver was unloaded, and memory stayed behind
- * @removing: memory is being removed by force, which is nobody's business
- * @thorough: look at every page when comparing, as is done when the test case ends.
- *	Before, look at a few only of those that should be alike.
+ * @removing: vmt_remove() removes memory, which observers ignore
+ * @thorough: compare every page, as at the end of a test case. Otherwise,
+ *	compare a few of those that should be alike.
  * @nb: follows memory blocks
  * @activity: counts what @nb hears of
  */
@@ -65,7 +65,7 @@ struct vmt_observer {
 
 struct vmt_observer *vmt_register_observer(struct vmt *vmt, int priority);
 
-/* The size of device blocks that are sub-blocks: these are at least a pageblock. */
+/* The size of a pageblock, which is the smallest size of sub-blocks. */
 #define VMT_SB		((u64)pageblock_nr_pages * PAGE_SIZE)
 /* The size of a memory block. */
 #define VMT_MB		((u64)memory_block_size_bytes())

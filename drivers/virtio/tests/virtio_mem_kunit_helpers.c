@@ -20,7 +20,7 @@ static void restore_online_type(void *online_type)
 	mhp_set_default_online_type((long)online_type);
 }
 
-/* The system cannot do without the memory that a zone has from boot on. */
+/* The kernel zone has had memory since boot, which the system needs. */
 static bool kernel_zone_is_in_use(void)
 {
 	return zone_managed_pages(&NODE_DATA(first_memory_node)->node_zones[ZONE_NORMAL]);
@@ -29,9 +29,9 @@ static bool kernel_zone_is_in_use(void)
 /**
  * vmt_any_zone() - how to online memory if its zone does not matter
  *
- * Isolation looks at the pages of a kernel zone, but trusts ZONE_MOVABLE to have
- * none that are unmovable, see page_is_unmovable(). So there is more to see in a
- * kernel zone, and it takes less time if many pages are free.
+ * Isolation looks at the pages of a kernel zone, but treats those of
+ * ZONE_MOVABLE as movable, see page_is_unmovable(). So a kernel zone tests
+ * more, and it takes less time if many pages are free.
  *
  * Context: Any, while no memory of a test case is online.
  * Return: MMOP_ONLINE_KERNEL, or MMOP_ONLINE_MOVABLE if that zone is in use.
@@ -133,7 +133,7 @@ static int note_hotplug(struct notifier_block *nb, unsigned long event, void *ar
 	return NOTIFY_OK;
 }
 
-/* Release what the driver kept because of the memory that stayed behind. */
+/* Release what the driver kept because of memory that stayed in the system. */
 static void release_leftovers(struct vmt *vmt, struct memory_group *group)
 {
 	struct resource *res = lookup_resource(&iomem_resource, vmt->ph.start);
@@ -175,8 +175,7 @@ static struct memory_group *find_memory_group(struct vmt *vmt)
  * vmt_remove() - unload the driver and remove all memory of the device
  * @vmt: the fixture. The device is as new afterwards, with nothing plugged.
  *
- * Removes also what the driver must leave behind, and is not bothered by the state
- * of the driver.
+ * Also removes what the driver must leave behind, whatever state it is in.
  *
  * Context: May sleep.
  */
@@ -196,7 +195,10 @@ void vmt_remove(struct vmt *vmt)
 	vmt->unloaded = false;
 }
 
-/* However the test case ended, let the driver finish and compare. Then clean up. */
+/*
+ * However the test case ended, let the driver finish and compare, then clean
+ * up.
+ */
 static void vmt_end(void *arg)
 {
 	struct vmt *vmt = arg;
@@ -216,7 +218,8 @@ static void vmt_end(void *arg)
 /**
  * vmt_new() - make a virtio-mem device
  * @test: the test case. When it ends, the driver is unloaded, all memory of the
- *	device is removed, and everything else the driver left behind is released.
+ *	device is removed, and everything else the driver left behind is
+ *	released.
  * @online_type: how memory is onlined that the driver adds
  * @nr_memory_blocks: size of the region in memory blocks
  * @block_size: size of device blocks
@@ -311,10 +314,11 @@ static unsigned long vmt_activity(struct vmt *vmt)
  * vmt_settle() - wait until the driver has nothing more to do
  * @vmt: the fixture; no answers must be held back
  *
- * The driver works in system_freezable_wq, and may queue its work again while it
- * works, so look whether it did anything the last time. It does not stop as long
- * as the device answers, but the device loses its patience after some time. What
- * the driver postpones for 50 seconds or more does not happen: see vmt_retry().
+ * The driver works in system_freezable_wq, and may queue its work again while
+ * it works, so wait until it did nothing the last time. An endless loop of
+ * requests ends because the device answers only VIRTIO_MEM_MAX_REQUESTS of
+ * them. Work that the driver postpones for 50 seconds or more is not waited
+ * for: see vmt_retry().
  *
  * Context: May sleep.
  */
@@ -456,7 +460,7 @@ static void expect_dirty(struct vmt *vmt, unsigned long pfn,
 	}
 }
 
-/* Expect all pages to be alike, of which some are enough if it is not the end. */
+/* Expect all pages to be alike. Look only at some unless the test case ends. */
 static void expect_alike(struct vmt *vmt, u64 offset, u64 size,
 			 enum phantom_state state, bool dirty)
 {
@@ -471,7 +475,9 @@ static void expect_alike(struct vmt *vmt, u64 offset, u64 size,
 	}
 }
 
-/* The end of the run of device blocks from @block that are all in the same state. */
+/*
+ * Find the end of the device blocks from @block on that are in the same state.
+ */
 static unsigned long end_of_run(struct vmt *vmt, unsigned long block,
 				unsigned long end)
 {
@@ -489,9 +495,10 @@ static unsigned long end_of_run(struct vmt *vmt, unsigned long block,
 /**
  * vmt_expect_block() - compare the memmap of a memory block with the device
  * @vmt: the fixture; its test case fails if they differ
- * @i: the number of the memory block in the region; it is online, or was until now
- * @free: whether to expect plugged pages to be in the buddy. Otherwise, look only
- *	at the others.
+ * @i: the number of the memory block in the region; it is online, or was until
+ *	now
+ * @free: whether to expect plugged pages to be in the buddy. Otherwise, look
+ *	only at the others.
  *
  * Context: May sleep.
  * Return: how many pages are plugged.
@@ -536,9 +543,9 @@ static int add_resource_size(struct resource *res, void *arg)
 }
 
 /**
- * vmt_expect_consistent() - compare what everybody believes about the device
- * @vmt: the fixture; its test case fails if the bitmap of the device, the memmap,
- *	the resource tree, and the counters differ
+ * vmt_expect_consistent() - compare what device and kernel know about memory
+ * @vmt: the fixture; its test case fails if the bitmap of the device, the
+ *	memmap, the resource tree, and the counters differ
  *
  * Context: May sleep.
  */
@@ -589,9 +596,9 @@ void vmt_expect_consistent(struct vmt *vmt)
 }
 
 /**
- * vmt_expect_plugged() - expect that the driver has plugged so much
+ * vmt_expect_plugged() - expect the size of plugged memory
  * @vmt: the fixture
- * @size: how much
+ * @size: the size. All that vmt_expect_consistent() compares has to match, too.
  *
  * Context: May sleep.
  */
@@ -607,7 +614,7 @@ static void free_used_page(void *page)
 }
 
 /**
- * vmt_use_page() - let somebody use a plugged page, which nobody can migrate
+ * vmt_use_page() - allocate a plugged page, such that it cannot be migrated
  * @vmt: the fixture
  * @offset: offset of the page into the region, in bytes
  *
@@ -629,7 +636,7 @@ struct page *vmt_use_page(struct vmt *vmt, u64 offset)
 }
 
 /**
- * vmt_stop_using_page() - the page is free again
+ * vmt_stop_using_page() - free a page
  * @vmt: the fixture
  * @page: a page from vmt_use_page()
  *
@@ -687,8 +694,8 @@ static void vmt_unregister_observer(void *nb)
 
 /**
  * vmt_register_observer() - look at pages while memory blocks go offline
- * @vmt: the fixture. Its test case fails if unplugged pages are not what they
- *	should be, when notifiers of the same priority are called.
+ * @vmt: the fixture. Its test case fails if, when the observer is notified,
+ *	unplugged pages are not what they should be.
  * @priority: the priority. The one of the driver is 0.
  *
  * Context: May sleep.

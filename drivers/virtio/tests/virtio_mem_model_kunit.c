@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit test for the virtio-mem driver: random operations, compared with a model.
+ * KUnit test for the virtio-mem driver: random operations, compared with a
+ * model.
  *
- * The model knows the rules by which the driver chooses what to plug and unplug in
- * sub-block mode, and which requests it makes, so it predicts the bitmap of the
- * device and the state of each memory block after each operation. As operations
- * depend on nothing but the seed, any sequence can be repeated.
+ * The model knows the rules by which the driver chooses what to plug and unplug
+ * in sub-block mode, and which requests it makes, so it predicts the bitmap of
+ * the device and the state of each memory block after each operation. As
+ * operations depend on nothing but the seed, any sequence can be repeated.
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
@@ -123,7 +124,7 @@ static bool model_is_online(const struct model *m, int i)
 	return m->blocks[i].state >= MODEL_MOVABLE;
 }
 
-/* A request. Returns what becomes of the driver. */
+/* Make a request. Return the error that the driver gets, or 0. */
 static int model_request(struct model *m, bool plug)
 {
 	if (!m->nth || --m->nth)
@@ -150,7 +151,9 @@ static enum model_state model_added_state(const struct model *m)
 	}
 }
 
-/* Plug from the first sub-block on, one request for what is contiguous. */
+/*
+ * Plug from the first sub-block on, with a request for each contiguous range.
+ */
 static int model_plug_block(struct model *m, int i, unsigned int *nr)
 {
 	struct model_block *block = &m->blocks[i];
@@ -191,7 +194,9 @@ static int model_plug(struct model *m, unsigned int nr)
 	return nr ? -ENOSPC : 0;
 }
 
-/* Unplug from the last sub-block on, one request for what is contiguous. */
+/*
+ * Unplug from the last sub-block on, with a request for each contiguous range.
+ */
 static int model_unplug_offline(struct model *m, int i, unsigned int *nr)
 {
 	struct model_block *block = &m->blocks[i];
@@ -222,7 +227,10 @@ static bool model_is_busy(const struct model *m, int i, int sb)
 	return m->busy == i * m->nr_sb + sb;
 }
 
-/* An online block without plugged sub-blocks goes away, unless vetoed. */
+/*
+ * Remove a memory block without plugged sub-blocks, unless it is online and
+ * offlining is vetoed.
+ */
 static bool model_remove(struct model *m, int i)
 {
 	if (model_weight(m, i) || (m->veto && model_is_online(m, i)))
@@ -232,7 +240,10 @@ static bool model_remove(struct model *m, int i)
 	return true;
 }
 
-/* All at once if possible, otherwise one by one from the last on. */
+/*
+ * Unplug all sub-blocks at once if possible, otherwise one by one from the
+ * last.
+ */
 static int model_unplug_online(struct model *m, int i, unsigned int *nr)
 {
 	struct model_block *block = &m->blocks[i];
@@ -289,7 +300,10 @@ static int model_unplug(struct model *m, unsigned int nr)
 	return -EBUSY;
 }
 
-/* The driver works, again and again as long as it finds a reason to. */
+/*
+ * Do what the driver does when it works, which is again and again as long as
+ * there is a reason to.
+ */
 static void model_run(struct model *m)
 {
 	int i, ret;
@@ -357,7 +371,7 @@ static const char *compare_block_with_model(struct player *p, int i)
 	return NULL;
 }
 
-/* Returns what is different, or NULL. */
+/* Return a description of what is different, or NULL. */
 static const char *compare_with_model(struct player *p)
 {
 	const struct model *m = &p->model;
@@ -408,7 +422,7 @@ static void op_request(struct player *p, unsigned int nr)
 	model_run(&p->model);
 }
 
-/* Mostly not far away, as everything else takes long. */
+/* Mostly request a size near the last one, because other changes take long. */
 static void op_resize(struct player *p)
 {
 	const int total = MODEL_NR_BLOCKS * p->model.nr_sb;
@@ -433,7 +447,9 @@ static void op_answer(struct player *p)
 		.answer = answers[random_below(p, ARRAY_SIZE(answers))],
 	};
 
-	/* The driver gives up, and starting over takes long. */
+	/*
+	 * Not often, because the driver gives up, and probing again takes long.
+	 */
 	if (!random_below(p, 18))
 		exception.answer = VIRTIO_MEM_RESP_ERROR;
 	virtio_mem_device_except(&p->vmt->dev, &exception);
@@ -495,7 +511,7 @@ static void op_online(struct player *p)
 					    MMOP_ONLINE_KERNEL))
 		p->op = "online memory block (wrong result)";
 	m->blocks[i].state = movable ? MODEL_MOVABLE : MODEL_KERNEL;
-	/* The driver may take that for a reason to go on. */
+	/* The driver may continue its work because of that. */
 	vmt_settle(p->vmt);
 	model_run(m);
 }
@@ -526,7 +542,7 @@ static void op_use_page(struct player *p)
 	if (!model_is_online(m, i) || !test_bit(sb, m->blocks[i].plugged))
 		return;
 	m->busy = i * m->nr_sb + sb;
-	/* Not one that compare_block_with_model() looks at. */
+	/* Do not use a page that compare_block_with_model() looks at. */
 	p->page = vmt_use_page(p->vmt, i * VMT_MB + sb * m->sb_size +
 			       m->sb_size / 2);
 }
@@ -588,7 +604,10 @@ static void random_operation(struct player *p)
 	n = random_below(p, total);
 	for (i = 0; n >= ops[i].weight; i++)
 		n -= ops[i].weight;
-	/* These keep the driver from doing much, so not for long. */
+	/*
+	 * Nothing much happens while the driver has given up or offlining is
+	 * vetoed, so do not let that last long.
+	 */
 	if (p->model.broken && !random_below(p, 4))
 		op_unload(p);
 	else if (p->model.veto && !random_below(p, 4))
@@ -598,8 +617,8 @@ static void random_operation(struct player *p)
 }
 
 /*
- * Play so many operations from a fresh device on. Returns the number of the
- * operation after which something was different, or 0.
+ * Do @nr operations, beginning with a fresh device. Return the number of the
+ * operation after which driver and model differ, or 0.
  */
 static unsigned int replay(struct player *p, unsigned int nr,
 			   const char **difference)
@@ -610,7 +629,7 @@ static unsigned int replay(struct player *p, unsigned int nr,
 	if (p->page)
 		op_use_page(p);
 	vmt_remove(p->vmt);
-	/* What went wrong before must not go wrong again because of that. */
+	/* What an earlier replay left behind must not count as a difference. */
 	phantom_snapshot_take(&p->vmt->without);
 	p->vmt->dev.nr_invalid = 0;
 	p->veto->veto = 0;
@@ -639,12 +658,12 @@ static void restore_console_level(void *level)
 }
 
 /*
- * Keep off the console what the driver logs about each of the operations: it is
- * most of what all suites print. It still gets to the log.
+ * Keep the driver's messages about each operation off the console: they would
+ * be half of what all suites print. They still get to the log.
  *
- * Messages may be printed later, at the level that the console has then: so see
- * that those before and those in between are printed or dropped, and leave the
- * level alone if the console is too slow for that.
+ * Messages are printed later than they are logged, at the level that the
+ * console has by then. So wait for the console before changing the level, and
+ * leave the level alone if the console is too slow for that.
  */
 static void quieten_console(struct kunit *test)
 {
@@ -675,7 +694,10 @@ static void driver_follows_the_model(struct kunit *test)
 			 max(VMT_SB, VMT_MB / MODEL_MAX_SB));
 	p->veto = vmt_register_observer(p->vmt, -1);
 
-	/* Ends the line that KUnit has begun, so that it gets printed. */
+	/*
+	 * This also ends the line that KUnit has begun, so that it gets
+	 * printed.
+	 */
 	kunit_info(test, "seed %lu, %u operations\n", seed, length);
 	quieten_console(test);
 
@@ -683,7 +705,11 @@ static void driver_follows_the_model(struct kunit *test)
 	if (!step)
 		return;
 
-	/* A difference may have been there before it was seen. */
+	/*
+	 * A difference may exist before it is seen, as not everything is
+	 * compared after each operation: search for the first operation with a
+	 * difference.
+	 */
 	for (low = 0; low + 1 < step;) {
 		middle = low + (step - low) / 2;
 		if (replay(p, middle, &unused))

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the virtio-mem driver: its memory notifier, which keeps memory
- * from going online or offline when that must not be.
+ * KUnit tests for the virtio-mem driver: its memory notifier, which refuses to
+ * let memory go online or offline when that must not happen.
  *
- * Memory blocks that go online are plugged wholly, as what the driver does to pages
- * of others is not the point.
+ * Memory blocks that go online are fully plugged, because these tests are not
+ * about what the driver does to unplugged pages.
  */
 #include <kunit/test.h>
 #include <linux/device.h>
@@ -13,8 +13,8 @@
 #include "virtio_mem_kunit.h"
 
 /*
- * Tell all notifiers about memory of the device. Unlike other events, they take
- * MEM_CANCEL_OFFLINE for nothing that they have to act upon.
+ * Call all memory notifiers for memory of the device. MEM_CANCEL_OFFLINE is the
+ * one event that they do nothing about if nothing happened before.
  */
 static int call_notifiers(struct vmt *vmt, enum memory_block_state event,
 			  u64 offset, u64 size)
@@ -30,10 +30,11 @@ static int call_notifiers(struct vmt *vmt, enum memory_block_state event,
 /**
  * struct range_param - a range of the region of the device
  * @desc: in words
- * @block_size: size of device blocks, in halves of memory blocks; 0 for sub-blocks
+ * @block_size: size of device blocks, in halves of memory blocks; 0 for
+ *	sub-blocks
  * @start: where it starts, in halves of memory blocks
  * @size: its size, in halves of memory blocks
- * @answer: that the driver gives if it is to go online or offline
+ * @answer: the answer of the driver if the range is to go online or offline
  */
 struct range_param {
 	const char *desc;
@@ -135,8 +136,8 @@ static void onlining_vetoed_after_the_driver_changes_nothing(struct kunit *test)
  * @nb: the notifier of the bus that memory blocks are on
  * @vmt: the fixture
  * @nr: how many memory blocks were removed
- * @online_ret: what became of onlining memory then
- * @offline_ret: what became of offlining memory then
+ * @online_ret: the result of onlining memory at that time
+ * @offline_ret: the result of offlining memory at that time
  */
 struct removal {
 	struct notifier_block nb;
@@ -147,8 +148,8 @@ struct removal {
 };
 
 /*
- * Tell all notifiers that the first memory block, which is online, is about to go
- * online or offline. Others than the driver have nothing to do, or to undo, then.
+ * Call all memory notifiers as if the first memory block, which is online, were
+ * about to go online or offline. Only the driver does anything about that.
  */
 static int announce_hotplug(struct vmt *vmt, enum memory_block_state going,
 			    enum memory_block_state cancel)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the virtio-mem driver with a device of a hypervisor: what it
- * does about PageOffline() pages when somebody outside resizes the device, with
- * memory that is really there.
+ * KUnit tests for the virtio-mem driver with a device of a hypervisor, called a
+ * QEMU device here: what it does about PageOffline() pages when somebody
+ * outside resizes the device, with memory that really exists.
  *
- * A test case asks for a size on the console, see ask_for(). Whoever listens
- * there has the hypervisor change the requested size of the device, which is the
- * answer. If nobody does, all test cases are skipped.
+ * A test case asks for a size on the console, see ask_for(). A program that
+ * reads the console has the hypervisor change the requested size of the device,
+ * which is the answer. If there is no answer, all test cases are skipped.
  *
  * A test case starts and ends with nothing plugged. All memory of the device is
  * guarded by phantom_guard(), so that nobody but the test cases uses it; they
@@ -36,12 +36,12 @@ static unsigned int rounds = 20;
 module_param(rounds, uint, 0444);
 MODULE_PARM_DESC(rounds, "How often a memory block goes offline and online");
 
-/* How long to wait for whoever resizes the device, and for the driver. */
-#define PATIENCE_MS	(10 * MSEC_PER_SEC)
-/* When to ask again: a console may drop what is printed when it is new. */
+/* How long to wait until the device is resized, and for the driver. */
+#define TIMEOUT_MS	(10 * MSEC_PER_SEC)
+/* When to ask again, because a new console may drop what is printed. */
 #define ASK_AGAIN_MS	500
 
-/* The size of a memory block. */
+/* The size of a memory block */
 #define QM_MB	((u64)memory_block_size_bytes())
 /* How many memory blocks the region of the device has to have. */
 #define QM_NR_MB	4
@@ -50,7 +50,7 @@ MODULE_PARM_DESC(rounds, "How often a memory block goes offline and online");
  * struct qemu_mem - a virtio-mem device of the hypervisor
  * @test: the test case
  * @vdev: the device, bound to its driver
- * @ph: the region of the device. This is no phantom memory, but looks the same.
+ * @ph: the region of the device, for functions that take phantom memory
  * @sb: the granularity in which the driver plugs and unplugs memory
  * @without: the counters of memory hotplug while nothing is plugged
  * @nr_allocated: how many pages test cases have allocated
@@ -103,12 +103,12 @@ static bool wait_until(struct qemu_mem *qm, u64 (*get)(struct qemu_mem *qm),
 	return true;
 }
 
-/* Whoever listens on the console looks for these words. */
+/* The program that reads the console looks for these words. */
 static bool ask_for(struct qemu_mem *qm, u64 size)
 {
 	int i;
 
-	for (i = 0; i < PATIENCE_MS / ASK_AGAIN_MS; i++) {
+	for (i = 0; i < TIMEOUT_MS / ASK_AGAIN_MS; i++) {
 		kunit_info(qm->test, "please resize to %llu bytes\n", size);
 		if (wait_until(qm, requested_size, size, ASK_AGAIN_MS))
 			return true;
@@ -123,12 +123,12 @@ static bool try_to_resize(struct qemu_mem *qm, u64 size, u64 plugged)
 		KUNIT_FAIL(qm->test, "nobody resized the device to %llu", size);
 		return false;
 	}
-	if (!wait_until(qm, plugged_size, plugged, PATIENCE_MS)) {
+	if (!wait_until(qm, plugged_size, plugged, TIMEOUT_MS)) {
 		KUNIT_FAIL(qm->test, "driver plugged %llu, should be %llu",
 			   plugged_size(qm), plugged);
 		return false;
 	}
-	/* Where the driver does its work. */
+	/* The driver works in this workqueue. */
 	__flush_workqueue(system_freezable_wq);
 	return true;
 }
@@ -164,8 +164,8 @@ static int offline_block(struct qemu_mem *qm, unsigned int i)
 }
 
 /*
- * What everybody believes about the memory of the device: only so much of it is
- * in use by Linux, in the memory blocks that are online.
+ * Expect that @managed bytes of the device are managed pages, from the first
+ * online memory block on, and that all counters match.
  */
 static void expect_counters(struct qemu_mem *qm, u64 managed)
 {
@@ -233,8 +233,8 @@ static void expect_dirty(struct qemu_mem *qm, u64 offset, u64 size, bool dirty)
 }
 
 /*
- * The device has plugged exactly the first @size bytes of its region. They are
- * free, and the rest of the last memory block may be skipped.
+ * Expect that exactly the first @size bytes of the region are plugged and free,
+ * and that the rest of the last memory block is skippable.
  */
 static void expect_plugged(struct qemu_mem *qm, u64 size)
 {
@@ -248,7 +248,7 @@ static void expect_plugged(struct qemu_mem *qm, u64 size)
  * Contents
  */
 
-/* Pages of the device that a test case allocated. */
+/* Pages of the device that a test case has allocated */
 struct qm_area {
 	struct qemu_mem *qm;
 	u64 offset;
@@ -293,7 +293,9 @@ static void free_qm_area(struct qm_area *area)
 	kunit_release_action(area->qm->test, free_qm_area_action, area);
 }
 
-/* Of each cache line, the first word: its own address, and a mark. */
+/*
+ * The pattern: the first word of each cache line is its own address and a mark.
+ */
 #define STEP	(64 / sizeof(u64))
 
 static u64 word_for(const u64 *where, u8 mark)
@@ -326,7 +328,7 @@ static void expect_pattern(struct qm_area *area, u8 mark)
 	}
 }
 
-/* Use free memory. */
+/* Allocate free memory, write the pattern to it, and free it. */
 static void write_contents(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
 {
 	struct qm_area *area;
@@ -339,7 +341,7 @@ static void write_contents(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
 	free_qm_area(area);
 }
 
-/* Free memory still has what it had when it was freed, as nobody else used it. */
+/* Expect that free memory contains the pattern, as nobody else has used it. */
 static void expect_contents(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
 {
 	struct qm_area *area;
@@ -356,7 +358,7 @@ static void expect_contents(struct qemu_mem *qm, u64 offset, u64 size, u8 mark)
  * The fixture
  */
 
-/* There is no other way to the bus than a driver; this one wants no device. */
+/* Only a driver can search the bus. This one matches no device. */
 static const struct virtio_device_id no_device[] = { { 0 } };
 
 static struct virtio_driver bus_visitor = {
@@ -407,10 +409,10 @@ static void set_online_type(struct kunit *test, enum mmop online_type)
 						  (void *)old));
 }
 
-/* The device, or the driver, does not get back to where it was. */
+/* Device or driver did not return to their initial state. */
 static bool lost;
 
-/* Is somebody there who resizes the device? */
+/* Skip the test case if nobody resizes the device. */
 static void require_listener(struct qemu_mem *qm)
 {
 	static enum { UNKNOWN, PRESENT, ABSENT } listener;
@@ -422,12 +424,12 @@ static void require_listener(struct qemu_mem *qm)
 		kunit_skip(qm->test,
 			   "nobody resizes the device when asked to on the console");
 	lost = requested_size(qm) == other_size &&
-	       !wait_until(qm, plugged_size, other_size, PATIENCE_MS);
+	       !wait_until(qm, plugged_size, other_size, TIMEOUT_MS);
 	KUNIT_ASSERT_FALSE_MSG(qm->test, lost,
 			       "the driver does not plug what is requested");
 }
 
-/* Unplug all, also if that had been requested before, to no avail. */
+/* Unplug all, even if that was requested before without success. */
 static bool resize_to_nothing(struct qemu_mem *qm)
 {
 	const u64 plugged = plugged_size(qm);
@@ -437,7 +439,9 @@ static bool resize_to_nothing(struct qemu_mem *qm)
 	return !requested_size(qm) || try_to_resize(qm, 0, 0);
 }
 
-/* Let all be skipped that Linux believes is unplugged. Return what there is. */
+/*
+ * Make all PageOffline() pages skippable. Return the number of memory blocks.
+ */
 static unsigned int allow_offlining(struct qemu_mem *qm)
 {
 	unsigned int i, nr_blocks = 0;
@@ -465,14 +469,16 @@ static void qemu_mem_end(void *arg)
 {
 	struct qemu_mem *qm = arg;
 
-	/* It was unbound on purpose, and will never follow again. */
+	/* The driver was unbound on purpose, and cannot be bound again. */
 	if (!qm->vdev->dev.driver)
 		return;
 	lost = !resize_to_nothing(qm);
 	if (lost || !allow_offlining(qm))
 		return;
 
-	/* A single fault should not make every test case fail. Once again: */
+	/*
+	 * Try again, so that a single bug does not make every test case fail.
+	 */
 	KUNIT_FAIL(qm->test, "the driver left memory behind");
 	lost = !try_to_resize(qm, qm->sb, qm->sb) || !resize_to_nothing(qm) ||
 	       allow_offlining(qm);
@@ -512,7 +518,7 @@ static int qemu_mem_init(struct kunit *test)
 	return 0;
 }
 
-/* All is as before when a test case of this suite ends. */
+/* For test cases that leave everything as it was before. */
 static int qemu_mem_init_and_restore(struct kunit *test)
 {
 	struct qemu_mem *qm;
@@ -553,7 +559,7 @@ static enum mmop zone_param(struct kunit *test)
 	return ((const struct qemu_mem_param *)test->param_value)->online_type;
 }
 
-/* Nobody else must use the memory of the zone that @online_type is about. */
+/* Skip the test case if others use the zone that @online_type stands for. */
 static void require_empty_zone(struct kunit *test, enum mmop online_type)
 {
 	const int z = online_type == MMOP_ONLINE_MOVABLE ? ZONE_MOVABLE : ZONE_NORMAL;
@@ -563,7 +569,7 @@ static void require_empty_zone(struct kunit *test, enum mmop online_type)
 		kunit_skip(test, "zone %s has other memory", zone->name);
 }
 
-/* Have so much plugged, and onlined to the zone of this variant. */
+/* Have @size plugged, and onlined to the zone of this variant. */
 static struct qemu_mem *plug_and_online(struct kunit *test, u64 size)
 {
 	struct qemu_mem *qm = test->priv;
@@ -772,7 +778,7 @@ static void offline_block_is_resized(struct kunit *test)
 {
 	struct qemu_mem *qm = test->priv;
 
-	/* The driver leaves it to others to online memory. */
+	/* The driver adds memory, but does not online it. */
 	require_empty_zone(test, zone_param(test));
 	resize_device(qm, QM_MB / 2);
 	expect_counters(qm, 0);
@@ -892,7 +898,10 @@ static void unbinding_keeps_partially_plugged_blocks_online(struct kunit *test)
 	struct qm_area *area[2];
 	int i;
 
-	/* Two memory blocks in each zone, of which the second is plugged partially. */
+	/*
+	 * Two memory blocks in each zone, of which the second is plugged
+	 * partially.
+	 */
 	require_empty_zone(test, MMOP_ONLINE_KERNEL);
 	require_empty_zone(test, MMOP_ONLINE_MOVABLE);
 	set_online_type(test, MMOP_ONLINE_KERNEL);

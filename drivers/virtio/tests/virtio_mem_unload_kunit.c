@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the virtio-mem driver: how memory is onlined, and what happens
- * to memory when the device is removed under the driver.
+ * KUnit tests for the virtio-mem driver: how memory is onlined, and what
+ * happens to memory when the device is removed under the driver.
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
@@ -19,8 +19,8 @@
  * struct policy_param - how memory is onlined
  * @desc: in words
  * @online_type: what the driver gets
- * @auto_movable: the most movable memory in relation to kernel memory, in percent,
- *	if the policy is auto-movable
+ * @auto_movable: the most movable memory in relation to kernel memory, in
+ *	percent, if the policy is auto-movable
  * @zone: the zone that memory should go to
  */
 struct policy_param {
@@ -94,7 +94,7 @@ static void driver_waits_for_offline_memory_to_go_online(struct kunit *test)
 
 	vmt_expect_plugged(vmt, limit);
 
-	/* It goes on once half of that is online. */
+	/* The driver continues once half of that is online. */
 	for (i = 0; i < limit / 2 / VMT_MB; i++) {
 		vmt_settle(vmt);
 		vmt_expect_plugged(vmt, limit);
@@ -345,7 +345,7 @@ static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
 
-/* global_node_page_state() lags behind. */
+/* global_node_page_state() leaves out what CPUs have not added yet. */
 static long nr_vmalloc_pages(void)
 {
 	long nr = 0;
