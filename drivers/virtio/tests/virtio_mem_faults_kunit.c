@@ -245,9 +245,11 @@ static void resizing_recovers(struct kunit *test, enum mmop online_type,
 	/*
 	 * A resource that cannot be allocated looks like one that already
 	 * exists, which makes the driver give up: see
-	 * register_memory_resource().
+	 * register_memory_resource(). How many allocations come before it
+	 * depends on what the slab caches of this CPU happen to hold, so it may
+	 * be the nth one in two successive rounds.
 	 */
-	KUNIT_EXPECT_LE(test, nr_given_up, 1);
+	KUNIT_EXPECT_LE(test, nr_given_up, 2);
 }
 
 /*
