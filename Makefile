@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The verbs of this project. `make help` lists them; scripts/ does the work.
-
-export KDIR KERNEL ARCH CROSS_COMPILE LLVM CONFIG KUNIT_ARGS O COLD MUTANTS FIRST
-export RANGE MBOX BASE GOOD BAD REPEAT
+# What people type first; ./suite does the work, and has more verbs.
+#
+# Only variables of make's own command line are handed on, as they were written
+# there: common names in the environment, such as O, mean something else.
 
 .DEFAULT_GOAL := help
-verbs := help kunit qemu-virtio-mem coverage leaks mutants ci bisect check prove-bisect \
-	tree apply bench
-.PHONY: $(verbs) clean
+verbs := help kunit check clean
+.PHONY: $(verbs)
 
-# Python has a module of its own that is called bisect.
-bisect: verb := git-bisect
+quote := '
+given := $(strip $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 
 $(verbs):
 	@command -v python3 >/dev/null || { \
 		echo "error: python3 is missing; fix: install it (Debian: apt-get install python3)" >&2; \
 		exit 6; }
-	@python3 scripts/$(subst -,_,$(or $(verb),$@)).py
-
-clean:
-	rm -rf build
+	@unset $(given) MAKEFLAGS; ./suite --from-make $@ $(foreach name,$(given),'$(subst $(quote),'\'',$(name)=$(value $(name)))')

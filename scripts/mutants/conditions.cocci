@@ -77,14 +77,14 @@ p << operand.p;
 @@
 mutant("negate operand", "condition", p, "!({e})", e=p)
 
-@not@
+@inverted@
 expression A, E;
 position p, a;
 @@
 \( !A@a \& E@p \)
 
 @script:python@
-p << not.p;
-a << not.a;
+p << inverted.p;
+a << inverted.a;
 @@
 mutant("drop !", "condition", p, "{a}", a=a)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the semantic patches beside this file say to mutate.py: a line of JSON a match.
+"""What the semantic patches beside this file say to find.py: a line of JSON a match.
 
 Runs inside of spatch, which hands over each position metavariable as a list
 of one.

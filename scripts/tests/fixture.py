@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel tree of a few lines, and a project with a series for it."""
+"""A kernel tree of a few lines, and a project with a series for it.
+
+No test needs a network or a tool other than git. To run them all:
+cd scripts && python3 -m unittest discover -s tests -t .
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,15 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict
+from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from options import Options, from_environment  # noqa: E402  (needs the path above)
+from base.outcome import Exit, Fail
+from guest.setup import Setup
+from series.worktree import Source
 
 MAKEFILE = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n"
 KCONFIG = "config KUNIT\n\nconfig LAST\n"
@@ -27,6 +31,7 @@ KERNEL = {"Makefile": MAKEFILE, "Kbuild": "", "lib/Kconfig.debug": KCONFIG, "mm/
 
 
 def lay(folder: Path, files: Dict[str, str]) -> None:
+    """Write files, and the folders that they are in."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -70,11 +75,11 @@ def _project() -> Path:
     lay(repo, {
         ".gitignore": "/build/\n", "mm/tests/suite.c": "suite\n", "patches/new-files.msg": MESSAGE,
         "patches/v7.3/series": "# a comment\n1.patch\n# new files\n2.patch -p1\n"})
-    make_git(repo)
     lay(repo / "patches/v7.3", {
         "1.patch": mail("mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n")),
         "2.patch": mail("lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
             "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"))})
+    make_git(repo)
     return repo
 
 
@@ -88,6 +93,17 @@ class Case(unittest.TestCase):
         self.kernel, self.repo = self.root / "linux", self.root / "repo"
         lay(self.kernel, KERNEL)
         shutil.copytree(_project(), self.repo)
+        # The cache is the test's own, and nothing is fetched into it.
+        self.replace(
+            mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(self.root / "cache")}),
+            mock.patch("series.source._fetch",
+                       side_effect=Fail(Exit.MISSING, "no network", "connect to it")))
+
+    def replace(self, *patchers: Any) -> None:
+        """Have mock's patches in force until the test ends."""
+        for patcher in patchers:
+            patcher.start()
+            self.addCleanup(patcher.stop)
 
     def patch(self, name: str, path: str, before: str, after: str) -> None:
         """Write a patch of the series."""
@@ -102,5 +118,9 @@ class Case(unittest.TestCase):
         git(self.kernel, "commit", "-q", "-m", subject)
         return git(self.kernel, "rev-parse", "HEAD").strip()
 
-    def options(self, **given: str) -> Options:
-        return from_environment({"KDIR": str(self.kernel), **given})
+    def source(self) -> Source:
+        """The kernel, as --kdir=."""
+        return Source("7.3", self.kernel)
+
+    def setup(self, **given: Any) -> Setup:
+        return Setup(**given)

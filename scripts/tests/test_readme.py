@@ -1,35 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The README's table of properties names every case of the suites, and no other."""
+"""What the README says is so."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import unittest
-from typing import Set
 
-import fixture  # first: it sets the path
-from host import REPO
+import main
+from base.files import REPO
+from base.outcome import Exit
+from base.project import LEAST_PYTHON
 
-SUITES = ("mm/tests", "drivers/virtio/tests")
-
-
-def cases_in_sources() -> Set[str]:
-    found: Set[str] = set()
-    for folder in SUITES:
-        for source in (REPO / folder).glob("*_kunit.c"):
-            found.update(re.findall(r"KUNIT_CASE\w*\(\s*(\w+)", source.read_text()))
-    return found
+README = (REPO / "README.md").read_text()
+TEXTS = [README, *(path.read_text() for path in sorted((REPO / "Documentation").rglob("*.rst")))]
 
 
-def cases_in_readme() -> Set[str]:
-    rows = re.findall(r"^\|.*\| `(\w+)` \|$", (REPO / "README.md").read_text(), re.MULTILINE)
-    return set(rows)
+class ReadmeTest(unittest.TestCase):
+    def test_its_commands_are_understood(self) -> None:
+        found = [command for text in TEXTS
+                 for command in re.findall(r"^ {4}\./suite (.*?)(?: +#.*)?$", text, re.MULTILINE)]
+        self.assertGreater(len(found), 6)
+        for command in found:
+            with self.subTest(command):
+                verb, *options = shlex.split(command)
+                main.parser_of(verb).parse_args(options)
 
+    def test_its_verbs_exist(self) -> None:
+        for text in TEXTS:
+            for verb in re.findall(r"\./suite ([a-z-]+)", text):
+                self.assertIn(verb, {*main.VERBS, "help"})
 
-class PropertyTable(unittest.TestCase):
-    def test_names_every_case(self) -> None:
-        self.assertEqual(cases_in_readme(), cases_in_sources())
+    def test_its_verdicts_are_those_of_the_program(self) -> None:
+        rows = re.findall(r"^\| ([a-z ]+) \| (\d+) \| (.*) \|$", README, re.MULTILINE)
+        self.assertEqual(rows, [(code.word, str(int(code)), code.meaning) for code in Exit
+                                if code is not Exit.INTERRUPTED])
 
-
-if __name__ == "__main__":
-    unittest.main()
+    def test_a_newcomer_can_read_it_in_three_minutes(self) -> None:
+        self.assertLessEqual(len(README.splitlines()), 110)
+        self.assertIn(f"Python {'.'.join(map(str, LEAST_PYTHON))} or later", README)

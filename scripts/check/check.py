@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0
+"""All that must hold before a change of this project lands, the cheapest first.
+
+Nothing is skipped: a tool that is needed is installed, or it fails before any
+work begins. The last line counts the script tests, the KUnit cases and the checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import time
+import unittest
+from pathlib import Path
+from typing import Callable, List
+
+from base.files import BUILD, REPO, fresh, write
+from base.locks import build_lock
+from base.outcome import Exit, Fail
+from base.process import run
+from base.progress import coloured, result, say
+from base.project import ARCH, KERNEL
+from check import cases
+from guest import arguments, boot, job, resizer, sandbox
+from guest import build as kernels
+from guest.requirements import CHECKERS, COCCINELLE, for_kernels, programs, require
+from guest.setup import Setup
+from guest.verdict import Verdict
+from mutants import campaign
+from series import am
+from series import queue as queues
+from series.git import Repository, git
+from series.overlay import Overlay
+from series.source import COMMIT, pristine, source
+from series.worktree import Source, Tree, prepare, repository_for
+
+# Files whose format has no room for an SPDX line.
+NO_SPDX = (".patch", ".msg", "/series", "COPYING", "LICENSE")
+SANDBOX = programs(("bwrap", "bubblewrap"))  # here it is needed
+SHELL_SCRIPTS = ("scripts/guest/qemu-shim", "scripts/bisect-step", ".ci/run")
+
+
+@dataclasses.dataclass
+class Check:
+    """The checks in turn, and what came of them so far."""
+
+    source: Source = Source(KERNEL)
+    setup: Setup = Setup()
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    trouble: List[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def queue(self) -> queues.Queue:
+        return queues.queue_for(self.source.kernel)
+
+    def step(self, name: str, work: Callable[[], List[str]]) -> bool:
+        """Run one check, which gives back its complaints."""
+        say(f"-- {name}")
+        begin = time.monotonic()
+        skipped = self.skipped
+        try:
+            complaints = work()
+        except Fail as fail:
+            if fail.code is Exit.MISSING:  # it says nothing about this project
+                raise
+            complaints = [str(fail)]
+        if self.skipped > skipped:
+            complaints.append(f"{self.skipped - skipped} skipped, where nothing should be")
+        for complaint in complaints:
+            result(complaint)
+        self.failed += bool(complaints)
+        self.passed += not complaints
+        if complaints:
+            self.trouble.append(name)
+        word = coloured("FAIL", "red") if complaints else coloured("ok  ", "green")
+        result(f"{word} {time.monotonic() - begin:6.1f} s  {name}")
+        return not complaints
+
+    # What needs no kernel.
+
+    def script_tests(self) -> List[str]:
+        said = io.StringIO()
+        tests = unittest.defaultTestLoader.discover(str(REPO / "scripts/tests"),
+                                                     top_level_dir=str(REPO / "scripts"))
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            found = unittest.TextTestRunner(said, verbosity=0, buffer=True).run(tests)
+        bad = len(found.failures) + len(found.errors)
+        self.failed += bad
+        self.skipped += len(found.skipped)
+        self.passed += found.testsRun - bad - len(found.skipped)
+        return [] if found.wasSuccessful() and found.testsRun else [said.getvalue()]
+
+    def types(self) -> List[str]:
+        done = run(["mypy", "--strict", "--cache-dir", str(BUILD / "mypy"), "main.py",
+                    *sorted(path.parent.name for path in (REPO / "scripts").glob("*/__init__.py"))],
+                   cwd=REPO / "scripts")
+        return [done.stdout + done.stderr] if done.returncode else []
+
+    def shell(self) -> List[str]:
+        done = run(["shellcheck", *SHELL_SCRIPTS], cwd=REPO)
+        return [done.stdout + done.stderr] if done.returncode else []
+
+    def yaml(self) -> List[str]:
+        """What users copy into their repositories; the tools that know more need a network."""
+        done = run(["yamllint", "--strict", "-f", "parsable",
+                    *(str(path) for path in sorted((REPO / "ci").glob("*.yml")))], cwd=REPO)
+        return [done.stdout + done.stderr] if done.returncode else []
+
+    def spdx(self) -> List[str]:
+        names = git(REPO, "ls-files", "-z", "-co", "--exclude-standard").split("\0")
+        return [f"{name}: no SPDX-License-Identifier in its first lines" for name in names
+                if name and not name.endswith(NO_SPDX) and (REPO / name).is_file()
+                and "SPDX-License-Identifier:" not in
+                "".join((REPO / name).read_text(errors="replace").splitlines()[:3])]
+
+    def properties(self) -> List[str]:
+        """Each case says what it is about, and Documentation/ has it as it is."""
+        return cases.out_of_date(REPO)
+
+    def series_complete(self) -> List[str]:
+        """Each patch is in its series, and each in the series is there."""
+        complaints = []
+        for version in queues.versions():
+            queue = queues.queue_for(version)
+            used = {mail.resolve() for mail in queue.patches()}
+            complaints += [f"{patch} is not in {queue.folder / 'series'}"
+                           for patch in queue.folder.glob("*.patch")
+                           if patch.resolve() not in used]
+        return complaints
+
+    # What needs its source.
+
+    def series_exact(self) -> List[str]:
+        overlay = Overlay(repository_for(None, self.source.kernel))
+        overlay.lay_anew(pristine(self.source.kernel), f"linux {self.source.kernel}",
+                         overlay.queue(self.source.kernel))
+        return overlay.notes
+
+    def tree(self) -> Tree:
+        return prepare(self.source)
+
+    def checkpatch(self) -> List[str]:
+        tree = self.tree().path
+        done = run(["perl", str(tree / "scripts/checkpatch.pl"), f"--root={tree}", "--strict",
+                    "--terse", "--show-types", "--no-summary", "--quiet",
+                    # MAINTAINERS is for whoever merges the series; page flags' accessors
+                    # have such names.
+                    "--ignore", "FILE_PATH_CHANGES,CAMELCASE",
+                    *(str(mail) for mail in self.queue.mails())], cwd=fresh(BUILD / "check/cwd"))
+        return (done.stdout + done.stderr).splitlines()
+
+    def apply(self) -> List[str]:
+        """`suite apply` onto a git tree that has the files it needs."""
+        scratch = self._scratch(source(self.source.kernel))
+        am.apply(scratch, ARCH)
+        mails = self.queue.mails()
+        count = int(git(scratch, "rev-list", "--count", "HEAD")) - 1
+        if count != len(mails):
+            return [f"{count} commits for {len(mails)} patches"]
+        laid = Overlay(repository_for(None, self.source.kernel))
+        wanted = laid.lay(pristine(self.source.kernel), "")
+        wrong = [path for path in git(scratch, "ls-files", "-z").split("\0") if path
+                 and git(scratch, "rev-parse", f"HEAD:{path}")
+                 != laid.ours.git("rev-parse", f"{wanted}:{path}")]
+        if wrong:
+            return [f"git am makes another {path} than the overlay" for path in wrong]
+        try:
+            am.apply(scratch, ARCH)
+        except Fail as fail:
+            return [] if "already" in fail.what else [str(fail)]
+        return ["it applied a second time"]
+
+    def _scratch(self, kernel: Repository) -> Path:
+        scratch = fresh(BUILD / "check" / "linux")
+        for path in ("Makefile", "Kbuild", *queues.touched(self.queue.patches())):
+            data = kernel.file(COMMIT, path)
+            if data is not None:
+                write(scratch / path, data)
+        git(scratch, "init", "-q")
+        for name, value in (("user.name", "check"), ("user.email", "check@localhost")):
+            git(scratch, "config", name, value)
+        git(scratch, "add", "-A", "-f")
+        git(scratch, "commit", "-q", "-m", f"linux {self.source.kernel}")
+        return scratch
+
+    # What needs a kernel that is built.
+
+    def kernel(self) -> kernels.Kernel:
+        return kernels.describe(self.tree().path, self.setup)
+
+    def kunit(self) -> List[str]:
+        folder = job.results_folder(self.setup.config, self.setup.arch)
+        verdicts: List[Verdict] = []
+
+        def work() -> Verdict:
+            verdicts.append(job.run(self.source, self.setup, folder))
+            return verdicts[-1]
+        job.recorded(folder, work)
+        return self.judged(verdicts[-1])
+
+    def qemu_virtio_mem(self) -> List[str]:
+        folder = job.results_folder("qemu-virtio-mem", self.setup.arch)
+        return self.judged(resizer.qemu_virtio_mem(self.source, self.setup, folder))
+
+    def judged(self, verdict: Verdict) -> List[str]:
+        self.passed += verdict.counts.get("passed", 0)
+        self.failed += verdict.counts.get("failed", 0) + verdict.counts.get("crashed", 0)
+        self.skipped += verdict.counts.get("skipped", 0)
+        return [] if verdict.code is Exit.OK else [verdict.line()]
+
+    def warnings(self) -> List[str]:
+        """The new files compile without a word at W=1."""
+        kernel = self.kernel()
+        objects = [str(Path(path).with_suffix(".o")) for path in self.queue.new_files()
+                   if path.endswith(".c")]
+        done = run(kernels.make_command(kernel, "W=1", *objects))
+        return done.stderr.splitlines()
+
+    def booted(self, *arguments_of_kunit: str) -> List[str]:
+        verdict = boot.boot(self.kernel(), *arguments_of_kunit)
+        return [] if verdict.code is Exit.OK else [verdict.line()]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    arguments.add_install(parser)
+
+
+def main(args: argparse.Namespace) -> Exit:
+    check = Check()
+    with build_lock("suite check"):
+        require([*for_kernels(check.setup), *CHECKERS, *COCCINELLE, *SANDBOX],
+                not args.no_install)
+        why = sandbox.trouble()
+        if why:
+            raise Fail(Exit.MISSING, f"bubblewrap does not work here, so its tests cannot run: "
+                       f"{why}", "run as root, or where users may have namespaces")
+        check.step("script tests", check.script_tests)
+        check.step("types of the scripts", check.types)
+        check.step("shell scripts", check.shell)
+        check.step("workflow files", check.yaml)
+        check.step("licence tags", check.spdx)
+        check.step("properties of the cases", check.properties)
+        check.step("series is complete", check.series_complete)
+        if check.step("series applies without fuzz or offset", check.series_exact):
+            check.step("checkpatch --strict", check.checkpatch)
+            check.step("suite apply", check.apply)
+            if check.step("suite kunit", check.kunit):
+                check.step("new files at W=1", check.warnings)
+                check.step("guest with 512 MiB", lambda: check.booted("--qemu_args=-m 512"))
+                check.step("each suite alone", lambda: check.booted("--run_isolated=suite"))
+                check.step("suite qemu-virtio-mem", check.qemu_virtio_mem)
+                check.step("a sample of mutants",
+                           lambda: campaign.check(check.source, check.setup))
+    if check.trouble:
+        result(f"failed: {'; '.join(check.trouble)}")
+    result(f"{check.passed} passed, {check.failed} failed"
+           + (f", {check.skipped} skipped" if check.skipped else ""))
+    return Exit.CASE_FAILED if check.failed else Exit.OK

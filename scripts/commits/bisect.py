@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Find the commit between --good and --bad that breaks a case, and make sure of it.
+
+git bisects, in a repository of ours; --kdir is only read. What a regression
+does only now and then is taken into account.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from base.files import BUILD
+from base.locks import build_lock
+from base.outcome import Exit
+from commits.bisection import bisect
+from commits.tester import Tester
+from guest import arguments
+from guest.requirements import BUBBLEWRAP, for_kernels, require
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to bisect")
+    group.add_argument("--kdir", type=arguments.path, metavar="DIR", required=True,
+                       help="a git repository of Linux; it is only read")
+    group.add_argument("--good", metavar="COMMIT", required=True, help="a commit that passes")
+    group.add_argument("--bad", metavar="COMMIT", required=True,
+                       help="a later commit that does not")
+    arguments.add_build(parser, build_dir=False)
+    arguments.add_boot(parser)
+    arguments.add_verbose(parser)
+    arguments.add_sandbox(parser)
+    arguments.add_install(parser)
+
+
+def main(args: argparse.Namespace) -> Exit:
+    setup = arguments.setup(args)
+    with build_lock("suite bisect"):
+        require([*for_kernels(setup), *(() if args.no_sandbox else BUBBLEWRAP)],
+                not args.no_install)
+        found = bisect(args.kdir, args.good, args.bad, BUILD / "results" / "bisect",
+                       lambda commits, good: Tester(setup, commits, good, not args.no_sandbox))
+    return Exit.OK if found.sure else Exit.CASE_FAILED

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What came of a boot: one word for it, from kunit.py's results and the console."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from base.outcome import Exit, Fail
+
+TIME = r"(?:\[ *\d+\.\d+\] )?"  # in front of each line of the kernel's, with printk.time
+# (Lockups are the watchdogs' word for a hang.)
+CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |Internal error: "
+                   r"|\bBUG: (?!soft lockup|workqueue lockup)")
+# Warnings that a case expects are suppressed by KUnit, and do not get here.
+WARNING = re.compile(rf"^{TIME}(WARNING: .*)", re.MULTILINE)
+BEGIN = "KTAP version"  # before the first case
+THE_END = "reboot: "  # the last words of a kernel that got to its end
+WORDS = {Exit.OK: "PASS", Exit.CASE_FAILED: "FAIL", Exit.CRASH: "CRASH", Exit.HANG: "HANG"}
+COUNTS = ("passed", "failed", "crashed", "skipped", "errors")
+# Lines of KTAP. What is before the indent is the time, or the end of another line.
+SUBTEST = re.compile(rf"^{TIME}( *)# Subtest: (\S+)")
+RESULT = re.compile(rf"^{TIME}( *)(not )?ok \d+ ?(.*?)(?: # SKIP ?(.*))?$")
+STAMP = re.compile(r"^\[ *(\d+\.\d+)\] ", re.MULTILINE)
+BEGUN = re.compile(r"^ *# Subtest: (\w+)", re.MULTILINE)
+ENDED = re.compile(r"^ *(?:not )?ok \d+ ([\w, -]+\w)", re.MULTILINE)
+TRACE_BEFORE, TRACE_LINES, TRACE_END = 3, 70, "---[ end "
+CONTEXT = 40  # lines of the kernel's words around a failure, at the most
+
+
+@dataclass(frozen=True)
+class Verdict:
+    code: Exit
+    reason: str
+    counts: Dict[str, int]
+    retried: Tuple[str, ...] = ()  # how earlier boots ended, of which the machine gets the blame
+
+    def line(self) -> str:
+        """One line that says it all."""
+        told = ", ".join(f"{self.counts.get(name, 0)} {name}" for name in COUNTS
+                         if self.counts.get(name) or name in ("passed", "failed"))
+        return f"{WORDS[self.code]}: {told}{f' ({self.reason})' if self.reason else ''}"
+
+    def after(self, earlier: List[str]) -> Verdict:
+        return replace(self, retried=tuple(earlier))
+
+
+def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool) -> Verdict:
+    """The verdict on a boot, from kunit.py's exit status, its JSON, and the console."""
+    counts = {name: int(results["misc"][name]) for name in COUNTS} if results else {}
+    ran = counts.get("passed", 0) + counts.get("failed", 0)
+    if "Linux version" not in log:
+        lines = [line for line in log.splitlines() if line.startswith("qemu-system-")]
+        if lines and not hung:
+            raise Fail(Exit.MISSING, f"QEMU did not start: {lines[-1]}",
+                       "see that QEMU is installed whole, its firmware included, and takes the "
+                       "--qemu_args that were given")
+        return Verdict(Exit.HANG if hung else Exit.CRASH, "the kernel printed nothing", counts)
+    crash = first_crash(log)
+    if crash:
+        return Verdict(Exit.CRASH, crash, counts)
+    if hung:
+        return Verdict(Exit.HANG, "the kernel never got to its end", counts)
+    if THE_END not in log:
+        return Verdict(Exit.CRASH, "the machine reset itself before the kernel got to its end",
+                       counts)
+    if counts.get("crashed"):
+        return Verdict(Exit.CRASH, "a case never came to its end", counts)
+    if counts.get("failed"):
+        return Verdict(Exit.CASE_FAILED, "", counts)
+    if not ran:
+        reason = "all cases were skipped" if counts.get("skipped") else "no case ran"
+        return Verdict(Exit.CASE_FAILED, reason, counts)
+    warning = WARNING.search(log, log.find(BEGIN))
+    if warning:
+        return Verdict(Exit.CASE_FAILED, f"the kernel warned: {warning.group(1)}", counts)
+    if counts.get("errors") or status:
+        return Verdict(Exit.CASE_FAILED, "kunit.py found errors in the results", counts)
+    return Verdict(Exit.OK, "", counts)
+
+
+def first_crash(log: str) -> str:
+    """The line in which the kernel says that it crashed, without the time."""
+    found = CRASH.search(log)
+    if not found:
+        return ""
+    line = log[log.rfind("\n", 0, found.start()) + 1:].split("\n", 1)[0]
+    return without_times(line).strip()
+
+
+def around_crash(log: str) -> List[str]:
+    """What the console says of a crash: the lines from shortly before it to the trace's end."""
+    lines = log.splitlines()
+    first = next((number for number, line in enumerate(lines) if CRASH.search(line)), None)
+    if first is None:
+        return []
+    last = next((number for number, line in enumerate(lines) if number > first
+                 and TRACE_END in line), first + TRACE_LINES)
+    return lines[max(0, first - TRACE_BEFORE):last + 1]
+
+
+def without_times(log: str) -> str:
+    return STAMP.sub("", log)
+
+
+def got_to(log: str) -> str:
+    """How far a boot got that did not come to its end; its console is given without times."""
+    begun, ended = (list(mark.finditer(log))[-1:] for mark in (BEGUN, ENDED))
+    words = [f"in {mark.group(1)}" for mark in begun]
+    if ended and not (begun and ended[0].start() < begun[0].start()):
+        words = [word for word in words if word != f"in {ended[0].group(1)}"]
+        words.append(f"after {ended[0].group(1)}")
+    return ", ".join(words)
+
+
+def before_any_case(verdict: Verdict, log: str) -> bool:
+    """Did the boot end badly before there was anything to test?"""
+    return verdict.code in (Exit.CRASH, Exit.HANG) and BEGIN not in log
+
+
+@dataclass
+class Case:
+    """A result on the console: a case, or one of the parameters of a case."""
+
+    suite: str
+    name: str
+    state: str  # "ok", "not ok" or "skip"
+    reason: str  # why it was skipped
+    said: List[str]  # what the kernel printed since the result before it
+
+
+@dataclass
+class Suite:
+    name: str
+    cases: List[Case] = field(default_factory=list)
+    seconds: Optional[float] = None  # by the kernel's clock
+
+
+def suites(log: str) -> List[Suite]:
+    """The suites on a console, in order; the last one may be cut short."""
+    found: List[Suite] = []
+    groups: List[Tuple[int, str]] = []  # subtests that have begun: indent and name
+    said: List[str] = []
+    begun = 0.0
+    begin = log.find(BEGIN)
+    for line in log[begin:].splitlines() if begin >= 0 else ():
+        stamp = STAMP.match(line)
+        subtest, result = SUBTEST.match(line), RESULT.match(line)
+        if subtest:
+            indent = len(subtest.group(1))
+            groups = [group for group in groups if group[0] < indent] + [(indent,
+                                                                         subtest.group(2))]
+            if len(groups) == 1:
+                found.append(Suite(subtest.group(2)))
+                begun = float(stamp.group(1)) if stamp else 0.0
+                said = []
+        elif result and found and groups:
+            indent = len(result.group(1))
+            inner = [group for group in groups if group[0] > indent]
+            groups = [group for group in groups if group[0] <= indent]
+            if not groups:  # the suite's own
+                if stamp:
+                    found[-1].seconds = float(stamp.group(1)) - begun
+            elif not inner:
+                name = " ".join([*(name for _, name in groups[1:]), result.group(3)]).strip()
+                state = "not ok" if result.group(2) else \
+                    "ok" if result.group(4) is None else "skip"
+                found[-1].cases.append(Case(found[-1].name, name, state,
+                                            result.group(4) or "", said))
+            said = []
+        else:
+            said.append(without_times(line))
+    return found
+
+
+def case_states(results: Dict[str, Any], above: str = "") -> Iterator[Tuple[str, str]]:
+    """Name and state of each case in kunit.py's JSON, in order."""
+    for group in results.get("sub_groups", []):
+        yield from case_states(group, f"{above}{group['name']}.")
+    for case in results.get("test_cases", []):
+        if case["name"]:  # one that the kernel did not survive has none
+            yield f"{above}{case['name']}", str(case["status"])
+
+
+def ktap(log: str) -> str:
+    """The results on a console as KTAP: what comes before them is left out, and the times."""
+    begin = log.find(BEGIN)
+    if begin < 0:
+        return ""
+    lines = log[log.rfind("\n", 0, begin) + 1:].splitlines()
+    return "".join(f"{without_times(line)}\n" for line in lines if THE_END not in line)
+
+
+def around(said: List[str]) -> List[str]:
+    """The kernel's words about a failure, without what is empty or too long."""
+    lines = [line.rstrip() for line in said if line.strip()
+             and not line.strip().startswith(("KTAP version", "1.."))]
+    if len(lines) > CONTEXT:
+        lines = [*lines[:CONTEXT // 2], f"[{len(lines) - CONTEXT} more lines]",
+                 *lines[-CONTEXT // 2:]]
+    return lines

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Breaks the feature in every small way, one at a time, and sees that a case notices.
+
+A kernel holds all mutants, and the command line says which one is alive; so
+a mutant costs a boot. Results are kept as they come: cut short, the same
+command goes on from there.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Container, Dict, List, Sequence
+
+from base import jobs
+from base.files import BUILD, digest, digest_of_files
+from base.outcome import Exit, Fail
+from base.progress import Progress
+from guest import boot, kvm
+from guest import build as kernels
+from guest.requirements import COCCINELLE, programs
+from guest.setup import Setup
+from mutants import find
+from mutants.find import ENCODING, OPERATORS, Mutant
+from mutants.guests import Guests, Run
+from mutants.kernel import DoesNotBuild, Workshop
+from mutants.result import STILLBORN, SURVIVED, Result, complaints, equivalents, judged
+from series.overlay import feature_patch
+from series.queue import queue_for
+from series.worktree import Source, prepare
+
+FOLDER = BUILD / "mutants"
+NEEDS = (*COCCINELLE, *programs(("setpriv", "util-linux")))
+PER_FUNCTION = 2  # of the sample
+
+
+@dataclass(frozen=True)
+class Job:
+    """A mutant to try; it holds for one kernel."""
+
+    mutant: Mutant
+    number: int
+    key: str
+
+
+class Campaign:
+    """Boots with one mutant after the other, on all processors. The caller has the lock."""
+
+    def __init__(self, source: Source, setup: Setup, first: bool) -> None:
+        tree = prepare(source)
+        self.kernel = kernels.describe(tree.path, setup)
+        kernels.build(self.kernel)
+        version = tree.version.rsplit(".", 1)[0]
+        patch = feature_patch(version)
+        if not patch:
+            raise Fail(Exit.BAD_INPUT, f"no patch for linux {version} brings the feature",
+                       "there is nothing to break, then; pass another --kernel= or --kdir=")
+        with Progress("looking for mutants"):
+            self.changes, self.mutants = find.find(tree, patch, FOLDER / "matches")
+        self.first = first
+        self.stop = threading.Event()
+        self.workshop = Workshop(self.kernel, FOLDER, [
+            path for path in (*self.changes, *queue_for(version).new_files())
+            if path.endswith(".c") and (self.kernel.out / path).with_suffix(".o").exists()],
+            self.stop)
+        self.guests = Guests(self.kernel, first, self.stop)
+        self.excused = equivalents(self.mutants)
+        self.image = Path()
+
+    def build(self) -> None:
+        """Build the kernel that has all mutants, and see that it passes with none alive."""
+        shared = [(number, mutant) for number, mutant in enumerate(self.mutants, 1)
+                  if not mutant.sources]
+        with Progress("building the kernel with all mutants"):
+            self.image = self.workshop.together(
+                shared, {path: change.after for path, change in self.changes.items()})
+        workers = self.kernel.setup.jobs  # as many at a time as there will be
+        pool: jobs.Pool[int, Run] = jobs.Pool(lambda _: self.guests.boot(self.image, 0),
+                                              self.stop.set, workers)
+        with Progress("booting it with none alive"):
+            runs = [found[1] for found in pool.run(range(workers)) if found and found[1]]
+        for run in runs:
+            if run.how or not run.cases:
+                raise Fail(Exit.CASE_FAILED, f"without a mutant, {run.first or 'no case'} fails: "
+                           f"{run.reason or run.how}",
+                           "see that `make kunit` passes first, with the same options")
+        self.guests.expect(runs)
+
+    def run(self, mutants: Sequence[Mutant]) -> List[Result]:
+        """The results, those of earlier runs among them."""
+        wanted = {mutant.key for mutant in mutants}
+        work = [Job(mutant, number, self._key(mutant))
+                for number, mutant in enumerate(self.mutants, 1) if mutant.key in wanted]
+        results = jobs.campaign("mutants", work, jobs.Store(FOLDER / "results", self._context()),
+                                jobs.Pool(self._try, self.stop.set, self.kernel.setup.jobs))
+        return [Result.of(job.mutant, results[job.key]) for job in work]
+
+    def _try(self, job: Job) -> Dict[str, Any]:
+        mutant, number, image, built = job.mutant, job.number, self.image, 0.0
+        if mutant.sources:
+            try:
+                image, built = self.workshop.image(mutant.sources)
+            except DoesNotBuild as error:
+                return Result(mutant, STILLBORN, reason=str(error)[:500]).kept()
+            number = 0
+        run = self.guests.boot(image, number)
+        missing = [name for name in self.guests.order if name not in run.cases]
+        if missing:
+            run.blame("case", "it did not run", missing[0])
+        return Result(mutant, run.how or SURVIVED, run.first, tuple(run.failed), run.reason,
+                      round(run.seconds, 2), round(built, 2)).kept()
+
+    def _context(self) -> str:
+        """What results hold for, beside the mutant: the way to boot and to judge."""
+        return digest(digest_of_files([path for folder in (Path(boot.__file__).parent, OPERATORS)
+                                       for path in folder.glob("*.py")]).encode(),
+                      kvm.accelerator(self.kernel.setup.arch).encode(),
+                      str(self.kernel.guest).encode(), str(self.first).encode())
+
+    def _key(self, mutant: Mutant) -> str:
+        image = digest(*(part.encode(ENCODING) for pair in mutant.sources.items()
+                         for part in pair)) if mutant.sources else self.image.name
+        return f"{self.workshop.base} {image} {mutant.key}"
+
+
+def matching(mutants: Sequence[Mutant], pattern: str) -> List[Mutant]:
+    """Those that are asked for."""
+    found = [mutant for mutant in mutants if fnmatchcase(mutant.key, pattern)]
+    if not found:
+        raise Fail(Exit.BAD_INPUT, f"no mutant matches {pattern}",
+                   "their keys are in build/mutants/report.json; a part of one needs a `*` "
+                   "around it")
+    return found
+
+
+def sample(mutants: Sequence[Mutant], excused: Container[str]) -> List[Mutant]:
+    """A few of each function, spread over the operators, and the same ones each time."""
+    functions: Dict[str, List[Mutant]] = {}
+    for mutant in sorted(mutants, key=lambda mutant: digest(mutant.key.encode())):
+        chosen = functions.setdefault(mutant.function, [])
+        if not mutant.sources and mutant.key not in excused and len(chosen) < PER_FUNCTION \
+                and mutant.operator not in {other.operator for other in chosen}:
+            chosen.append(mutant)
+    return [mutant for chosen in functions.values() for mutant in chosen]
+
+
+def check(source: Source, setup: Setup) -> List[str]:
+    """For `suite check`: what survives of a sample. That a case notices is enough."""
+    campaign = Campaign(source, setup, first=True)
+    campaign.build()
+    chosen = sample(campaign.mutants, campaign.excused)
+    return complaints(judged(campaign.run(chosen), campaign.excused), campaign.excused)

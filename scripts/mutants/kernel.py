@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds kernels with mutants in them.
+
+The tree and the build folder of `suite kunit` stay as they are. In a copy of
+the build folder, the objects of the files that are mutated are compiled from
+other sources, by the very commands that kbuild noted down; to make, they are
+up to date then, and all that is left to do is to link.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import subprocess
+import threading
+import time
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Dict, Sequence, Tuple
+
+from base.files import digest, fresh, is_full, need_space, write
+from base.outcome import Exit, Fail, no_space
+from base.process import run, spawn
+from guest import build as kernels
+from mutants.find import ENCODING, OPERATORS, Mutant, instrument
+
+POLL = 0.02  # seconds between two looks at a compiler
+
+
+class DoesNotBuild(Exception):
+    """What the compiler says against a source."""
+
+
+class Workshop:
+    """Kernels from sources with mutants, one build at a time."""
+
+    def __init__(self, kernel: kernels.Kernel, folder: Path, users: Sequence[str],
+                 stop: threading.Event) -> None:
+        self.plain = kernel
+        self.users = users  # what to compile when a header has changed
+        self.folder = folder
+        self.stop = stop  # a build that is under way
+        self.kernel = dataclasses.replace(kernel, out=folder / "out")
+        self.base = digest(kernel.image.read_bytes())
+        self.lock = threading.Lock()
+
+    def together(self, numbered: Sequence[Tuple[int, Mutant]], texts: Dict[str, str]) -> Path:
+        """One kernel with all of them; `texts` are the files as they are."""
+        sources = {}
+        for path, text in texts.items():
+            here = [(number, mutant) for number, mutant in numbered if mutant.path == path]
+            if here:
+                sources[path] = instrument(text, here)
+        last = list(sources)[-1]
+        sources[last] += (OPERATORS / "mutant.c").read_text()
+        try:
+            return self.image(sources)[0]
+        except DoesNotBuild as error:
+            raise Fail(Exit.BUILD, f"the kernel with all mutants does not build:\n{error}",
+                       "mend the semantic patch whose mutant is named there") from None
+
+    def image(self, sources: Dict[str, str]) -> Tuple[Path, float]:
+        """The kernel with these sources in place of others, and how long it took to build."""
+        header = (OPERATORS / "mutant.h").read_bytes()
+        name = digest(self.base.encode(), header, *(part.encode(ENCODING) for pair in
+                                                    sources.items() for part in pair))[:16]
+        image = self.folder / "images" / name
+        with self.lock:
+            if image.exists():
+                return image, 0.0
+            begin = time.monotonic()
+            self._copy()
+            self._build(sources)
+            write(image, self.kernel.image.read_bytes())
+            return image, time.monotonic() - begin
+
+    def _copy(self) -> None:
+        """A copy of the build folder, with the objects that are mutated as they were."""
+        out, made_from = self.kernel.out, self.folder / "out.from"
+        if not made_from.exists() or made_from.read_text() != self.base:
+            need_space(self.folder, 1)
+            made_from.unlink(missing_ok=True)
+            fresh(self.folder / "images")  # they are of another kernel
+            fresh(out).rmdir()
+            done = run(["cp", "-a", "--reflink=auto", str(self.plain.out), str(out)])
+            if done.returncode:
+                raise Fail(Exit.MISSING, f"{self.plain.out} cannot be copied: {done.stderr}",
+                           "see that the disk has space")
+            # All depends on objtool, whose own build notes down where it lies.
+            for note in (out / "tools").rglob(".*.cmd"):
+                note.write_text(note.read_text().replace(str(self.plain.out), str(out)))
+            write(made_from, self.base.encode())
+        for mutated in (self.folder / "mutated").glob("*"):
+            original = mutated.read_text()
+            shutil.copyfile(self.plain.out / original, out / original)
+            mutated.unlink()
+
+    def _build(self, sources: Dict[str, str]) -> None:
+        place = fresh(self.folder / "source")
+        for path, text in sources.items():
+            write(place / path, text.encode(ENCODING))
+        headers = [path for path in sources if path.endswith(".h")]
+        for path in self.users if headers else sources:
+            built = str(Path(path).with_suffix(".o"))
+            write(self.folder / "mutated" / digest(built.encode())[:16], built.encode())
+            source = place / path if path in sources else self.kernel.tree / path
+            self._run(["sh", "-ec", self._command(path, source, place)])
+        self._run(kernels.make_command(self.kernel, self.kernel.image.name))
+
+    def _run(self, words: Sequence[str]) -> None:
+        complaints = self.folder / "errors.log"
+        with open(complaints, "w") as errors, \
+                spawn(words, cwd=self.kernel.out, stdout=subprocess.DEVNULL,
+                      stderr=errors) as child:
+            while child.poll() is None:
+                if self.stop.wait(POLL):
+                    raise CancelledError
+        if child.returncode:
+            said = complaints.read_text(errors="replace").strip()
+            if is_full(self.kernel.out, said):
+                raise no_space(self.kernel.out)
+            if kernels.OF_THE_HOST.search(said):
+                raise Fail(Exit.MISSING, f"the machine failed while it built a kernel:\n{said}",
+                           "see what it says, free some memory, and run the same command again")
+            raise DoesNotBuild(said)
+
+    def _command(self, path: str, source: Path, place: Path) -> str:
+        """How kbuild compiled the file, but from another source, and with headers from `place`."""
+        note = self.kernel.out / Path(path).with_name(f".{Path(path).stem}.o.cmd")
+        original = self.kernel.tree / path
+        found = re.match(r"savedcmd_\S+ := (.*)", note.read_text())
+        if not found or f" {original} " not in found.group(1):
+            raise Fail(Exit.BUILD, f"{note} does not tell how {path} was compiled",
+                       "remove build/ and run the same command again")
+        words = found.group(1).replace("$(pound)", "#").replace("$$", "$")
+        words = words.replace(" -nostdinc ", f" -nostdinc -I{place}/include ", 1)
+        return words.replace(f" {original} ", f" -include {OPERATORS / 'mutant.h'} "
+                             f"-iquote {original.parent} {source} ")

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What came of a mutant, and whether the right case noticed it."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Container, Dict, List, Mapping, Pattern, Sequence, Tuple
+
+from base.outcome import Exit, Fail
+from mutants.find import OPERATORS, Mutant, words
+
+# The outcomes. A mutant is killed by a case that fails, a warning of the
+# kernel, a crash, or a time limit.
+KILLED = ("case", "warning", "crash", "hang")
+SURVIVED, EQUIVALENT, STILLBORN = "survived", "equivalent", "does not build"
+EQUIVALENTS, GUILT = OPERATORS / "equivalent", OPERATORS / "guilt"
+
+
+@dataclass(frozen=True)
+class Result:
+    mutant: Mutant
+    outcome: str
+    first: str = ""  # the first case that went wrong
+    failed: Tuple[str, ...] = ()
+    reason: str = ""
+    seconds: float = 0.0  # that the boot took
+    built: float = 0.0  # ... and before it the build of a kernel of its own
+
+    def kept(self) -> Dict[str, Any]:
+        """What a file can hold of it."""
+        return {name: value for name, value in vars(self).items() if name != "mutant"}
+
+    @classmethod
+    def of(cls, mutant: Mutant, kept: Mapping[str, Any]) -> Result:
+        return replace(cls(mutant, **kept), failed=tuple(kept["failed"]))
+
+
+def _lines(file: Path) -> Sequence[str]:
+    return [line for line in file.read_text().splitlines()
+            if line.strip() and not line.startswith("#")]
+
+
+def equivalents(mutants: Sequence[Mutant], file: Path = EQUIVALENTS) -> Dict[str, str]:
+    """The mutants that nothing can tell from the original, each with the reason."""
+    found: Dict[str, str] = {}
+    key = ""
+    for line in _lines(file):
+        if line[0].isspace():
+            found[key] = f"{found.get(key, '')} {line.strip()}".strip()
+        else:
+            key = line.strip()
+            found[key] = ""
+    known = {mutant.key for mutant in mutants}
+    for key, reason in found.items():
+        if key not in known or not reason:
+            raise Fail(Exit.BAD_INPUT, f"{file.name}: {key}: "
+                       f"{'no reason is given' if key in known else 'there is no such mutant'}",
+                       f"mend or remove the entry in {os.path.relpath(file)}")
+    return found
+
+
+def guilt(file: Path = GUILT) -> Dict[str, Pattern[str]]:
+    """For each function, which cases name it."""
+    pairs = [line.split(maxsplit=1) for line in _lines(file)]
+    return {function: re.compile(pattern) for function, pattern in pairs}
+
+
+def judged(results: Sequence[Result], excused: Container[str]) -> List[Result]:
+    """The results, with mutants that are known to be equivalent told from survivors."""
+    return [replace(result, outcome=EQUIVALENT)
+            if result.outcome == SURVIVED and result.mutant.key in excused else result
+            for result in results]
+
+
+def complaints(results: Sequence[Result], excused: Container[str]) -> List[str]:
+    """Of judged results: what no case notices, and excuses for what one does."""
+    found = []
+    for result in results:
+        if result.outcome == SURVIVED:
+            found.append(f"survived: {result.mutant.key}\n"
+                         f"  {result.mutant.path}:{result.mutant.line}: becomes "
+                         f"{words(result.mutant.after)[:200]}")
+        elif result.mutant.key in excused and result.outcome != EQUIVALENT:
+            found.append(f"not equivalent: {result.mutant.key}\n  {result.first} notices; "
+                         f"remove the entry from {os.path.relpath(EQUIVALENTS)}")
+    return found
+
+
+def summary(results: Sequence[Result], workers: int) -> List[str]:
+    """The campaign in a few lines."""
+    count = Counter(result.outcome for result in results)
+    killed = [f"{count[how]} by {'time limit' if how == 'hang' else f'a {how}'}"
+              for how in KILLED if count[how]]
+    lines = [f"{len(results)} mutants: {sum(count[how] for how in KILLED)} killed "
+             f"({', '.join(killed)}), {count[SURVIVED]} survived, {count[EQUIVALENT]} equivalent, "
+             f"{count[STILLBORN]} do not build"]
+    right, of = named(results, guilt())
+    if of:
+        lines.append(f"the first case that fails names the function for {right} of {of} killed "
+                     f"mutants: {right / of:.0%}")
+    shared = [result.seconds for result in results if not result.mutant.sources]
+    built = [result.built for result in results if result.built]
+    if shared:
+        mean = sum(shared) / len(shared) / workers
+        lines.append(f"{60 / mean:.0f} mutants a minute")
+        if built:
+            each = statistics.median(built)
+            lines[-1] += (f"; with a build for each, of {each:.1f} s, it would be "
+                          f"{60 / (mean + each):.0f}")
+    return lines
+
+
+def named(results: Sequence[Result], names: Dict[str, Pattern[str]]) -> Tuple[int, int]:
+    """Of how many killed mutants the first case that fails names the function; of how many."""
+    killed = [result for result in results
+              if result.outcome in KILLED and result.mutant.function in names]
+    return sum(bool(names[result.mutant.function].search(result.first))
+               for result in killed), len(killed)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+from __future__ import annotations
+
+import json
+
+from base.outcome import Exit, Fail
+from mutants import report
+from mutants.find import Change
+from mutants.result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints, equivalents, guilt,
+                            judged, named, summary)
+from tests import fixture
+from tests.mutants.some import plain
+
+
+class ResultTest(fixture.Case):
+    def test_equivalents_need_a_mutant_and_a_reason(self) -> None:
+        mutants = [plain("f: a: b"), plain("f: a: c")]
+        fixture.lay(self.root, {"good": "# why\n\nf: a: b\n\tFor this\n\treason.\n",
+                                "bad": "f: a: d\n\tReason.\n", "worse": "f: a: b\n"})
+        self.assertEqual(equivalents(mutants, self.root / "good"), {"f: a: b": "For this reason."})
+        for name, words in (("bad", "no such mutant"), ("worse", "no reason")):
+            with self.assertRaises(Fail) as caught:
+                equivalents(mutants, self.root / name)
+            self.assertIn(words, caught.exception.what)
+
+    def test_survivors_and_false_excuses_are_complaints(self) -> None:
+        excused = {"one": "x", "three": "x"}
+        results = judged([Result(plain("one"), SURVIVED), Result(plain("two"), SURVIVED),
+                          Result(plain("three"), "case", "s.c"), Result(plain("four"), "hang")],
+                         excused)
+        self.assertEqual([result.outcome for result in results],
+                         [EQUIVALENT, SURVIVED, "case", "hang"])
+        found = complaints(results, excused)
+        self.assertEqual(len(found), 2)
+        self.assertIn("survived: two", found[0])
+        self.assertIn("not equivalent: three", found[1])
+
+    def test_guilt(self) -> None:
+        fixture.lay(self.root, {"guilt": "# names\nf  ^scan\\.\n"})
+        results = [Result(plain("one"), "case", "scan.stops"), Result(plain("two"), "hang", "x.y"),
+                   Result(plain("three"), SURVIVED), Result(plain("four", "g"), "case", "x.y")]
+        self.assertEqual(named(results, guilt(self.root / "guilt")), (1, 2))
+
+    def test_the_summary_and_the_page_tell_all(self) -> None:
+        results = [Result(plain("one"), "case", "scan.stops", ("scan.stops",), seconds=2.0),
+                   Result(plain("two", operator="&& to ||"), SURVIVED, seconds=4.0),
+                   Result(plain("three"), STILLBORN, reason="error: <x>")]
+        lines = summary(results, 2)
+        self.assertIn("3 mutants: 1 killed (1 by a case), 1 survived", lines[0])
+        page = report.page({"summary": lines}, results,
+                                  {"mm/a.c": Change("", "a\nb\n", [], [])}, ["scan.stops"])
+        for words in ("&amp;&amp; to ||", "scan.stops", "error: &lt;x&gt;", "mm/a.c"):
+            self.assertIn(words, page)
+
+    def test_what_is_kept_of_a_result_brings_it_back(self) -> None:
+        result = Result(plain("one"), "case", "scan.stops", ("scan.stops", "scan.ends"), "why",
+                        2.5, 1.5)
+        kept = json.loads(json.dumps(result.kept()))
+        self.assertEqual(Result.of(plain("one"), kept), result)
