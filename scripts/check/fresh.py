@@ -17,8 +17,7 @@ import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Generator, List, Optional, Sequence, Tuple
 
 from base.files import BUILD, REPO, fresh, write

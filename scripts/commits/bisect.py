@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--good", metavar="COMMIT", required=True, help="a commit that passes")
     group.add_argument("--bad", metavar="COMMIT", required=True,
                        help="a later commit that does not")
-    arguments.add_build(parser, build_dir=False)
-    arguments.add_boot(parser)
-    arguments.add_verbose(parser)
-    arguments.add_sandbox(parser)
-    arguments.add_install(parser)
+    arguments.add_for_commits(parser)
 
 
 def main(args: argparse.Namespace) -> Exit:

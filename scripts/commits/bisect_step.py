@@ -31,11 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the repository that is bisected (default: where this is run)")
     parser.add_argument("--repeat", type=arguments.count, default=1, metavar="N",
                         help="passes that make a commit good, for what fails now and then")
-    arguments.add_build(parser, build_dir=False)
-    arguments.add_boot(parser)
-    arguments.add_verbose(parser)
-    arguments.add_sandbox(parser)
-    arguments.add_install(parser)
+    arguments.add_for_commits(parser)
 
 
 def tell(code: Exit) -> int:

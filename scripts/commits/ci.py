@@ -49,11 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--base", default="", metavar="COMMIT",
                        help="the commit of --kdir that the mails were made on (default: HEAD)")
     arguments.add_source(parser, "a git repository of Linux; it is only read")
-    arguments.add_build(parser, build_dir=False)
-    arguments.add_boot(parser)
-    arguments.add_verbose(parser)
-    arguments.add_sandbox(parser)
-    arguments.add_install(parser)
+    arguments.add_for_commits(parser)
 
 
 def chosen(choice: Choice, repo: Path) -> Tuple[Commits, str, List[str],

@@ -100,6 +100,15 @@ def add_boot(parser: argparse.ArgumentParser) -> None:
                        help="a boot for each suite, or each case")
 
 
+def add_for_commits(parser: argparse.ArgumentParser) -> None:
+    """What verbs have in common that build and boot commits, each in the same folder."""
+    add_build(parser, build_dir=False)
+    add_boot(parser)
+    add_verbose(parser)
+    add_sandbox(parser)
+    add_install(parser)
+
+
 def source(args: argparse.Namespace) -> Source:
     """The kernel that the options name; a tree that is not there is refused at once."""
     return Source(args.kernel, resolved(args.kdir) if args.kdir else None)

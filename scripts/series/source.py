@@ -36,10 +36,6 @@ OWN_TREE = "or pass --kdir= with a kernel tree of yours"
 COMMIT = "refs/heads/main"
 
 
-def fetched(kernel: str) -> bool:
-    return _home(kernel).is_dir()
-
-
 def _home(kernel: str) -> Path:
     return cache() / f"linux-{kernel}.git"
 
