@@ -26,7 +26,8 @@ from mutants import find
 from mutants.find import ENCODING, OPERATORS, Mutant
 from mutants.guests import Guests, Run
 from mutants.kernel import DoesNotBuild, Workshop
-from mutants.result import STILLBORN, SURVIVED, Result, complaints, equivalents, judged
+from mutants.result import (STILLBORN, SURVIVED, Result, complaints, each_is_mutated,
+                            equivalents, guilt, judged)
 from series.overlay import feature_patch
 from series.queue import queue_for
 from series.worktree import Source, prepare
@@ -66,6 +67,7 @@ class Campaign:
             if path.endswith(".c") and (self.kernel.out / path).with_suffix(".o").exists()],
             self.stop)
         self.guests = Guests(self.kernel, first, self.stop)
+        each_is_mutated(self.mutants, guilt())
         self.excused = equivalents(self.mutants)
         self.image = Path()
 

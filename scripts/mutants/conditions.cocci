@@ -22,8 +22,6 @@ position p, s;
 if (E@p) S1@s else S2
 |
 if (E@p) S1@s
-|
-while (E@p) S1@s
 )
 
 @script:python@
@@ -34,6 +32,49 @@ condition(p)
 branch(s, p)
 mutant("condition to true", "condition", p, "true")
 mutant("condition to false", "condition", p, "false")
+
+// Coccinelle 1.1.1 does not find it as one more choice above.
+@loop@
+expression E;
+statement S;
+position p;
+@@
+while (E@p) S
+
+@script:python@
+p << loop.p;
+@@
+condition(p)
+mutant("condition to true", "condition", p, "true")
+mutant("condition to false", "condition", p, "false")
+
+@loop_body@
+expression E;
+statement S;
+position p, s;
+@@
+while (E@p) S@s
+
+@script:python@
+p << loop_body.p;
+s << loop_body.s;
+@@
+branch(s, p)
+
+// To Coccinelle 1.1.1, a block here is not at any position.
+@loop_block@
+expression E;
+position p, s, e;
+@@
+while (E@p) {@s ... when any
+}@e
+
+@script:python@
+p << loop_block.p;
+s << loop_block.s;
+e << loop_block.e;
+@@
+branch(s, p, e)
 
 @head@
 expression E;
@@ -57,12 +98,22 @@ position p != opposite_known.p;
 if (E@p) S1 else S2
 |
 if (E@p) S1
-|
-while (E@p) S1
 )
 
 @script:python@
 p << negated.p;
+@@
+mutant("negate condition", "condition", p, "!({e})", e=p)
+
+@negated_loop@
+expression E;
+statement S;
+position p != opposite_known.p;
+@@
+while (E@p) S
+
+@script:python@
+p << negated_loop.p;
 @@
 mutant("negate condition", "condition", p, "!({e})", e=p)
 

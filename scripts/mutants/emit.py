@@ -8,7 +8,7 @@ of one.
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Optional, Union
 
 Range = List[int]
 Position = Any  # Coccinelle's own class
@@ -19,7 +19,7 @@ def _range(position: Position) -> Range:
     return [int(found.line), int(found.column), int(found.line_end), int(found.column_end)]
 
 
-def _emit(position: Position, more: Dict[str, Union[str, Dict[str, Range]]]) -> None:
+def _emit(position: Position, more: Dict[str, Union[str, Range, Dict[str, Range]]]) -> None:
     found = position[0]
     print(json.dumps({"function": found.current_element,
                       "body": [int(found.current_element_line),
@@ -43,6 +43,10 @@ def condition(position: Position) -> None:
     _emit(position, {"kind": "scope", "scope": "condition"})
 
 
-def branch(position: Position, test: Position) -> None:
-    """A statement that is worth mutating if the test it depends on is."""
-    _emit(position, {"kind": "scope", "scope": "branch", "parts": {"test": _range(test)}})
+def branch(position: Position, test: Position, last: Optional[Position] = None) -> None:
+    """A statement that is worth mutating if the test it depends on is.
+
+    If two positions are given for it, it reaches from one to the end of the other.
+    """
+    _emit(position, {"kind": "scope", "scope": "branch", "parts": {"test": _range(test)},
+                     "range": [*_range(position)[:2], *_range(last or position)[2:]]})

@@ -30,6 +30,7 @@ from series.queue import put, touched
 from series.worktree import Tree
 
 OPERATORS = Path(__file__).resolve().parent
+MACROS = OPERATORS / "macros.h"  # that Coccinelle should know
 # The kernel's C is ASCII but for names in comments; Coccinelle counts bytes.
 ENCODING = "latin-1"
 Range = Tuple[int, int]  # offsets in the text of a file: first, and one past the last
@@ -168,12 +169,13 @@ def matches(tree: Path, paths: Sequence[str], made: Path) -> Dict[str, List[Dict
 
 
 def _matched(file: Path, operators: Path, made: Path) -> List[Dict[str, Any]]:
-    known = made / digest(file.read_bytes(), operators.read_bytes(),
+    known = made / digest(file.read_bytes(), operators.read_bytes(), MACROS.read_bytes(),
                           (OPERATORS / "emit.py").read_bytes())
     if not known.exists():
         # Isomorphisms would match what is not written there.
-        done = run(["spatch", "--very-quiet", "--no-includes", "--iso-file",
-                    str(made / "none.iso"), "--sp-file", str(operators), str(file)],
+        done = run(["spatch", "--very-quiet", "--no-includes", "--macro-file",
+                    str(MACROS), "--iso-file", str(made / "none.iso"), "--sp-file",
+                    str(operators), str(file)],
                    env={**child_env(), "PYTHONPATH": str(OPERATORS)})
         if done.returncode or not all(line.startswith("{") for line in done.stdout.splitlines()):
             raise Fail(Exit.BUILD, f"spatch {operators.name} on {file}: "

@@ -54,6 +54,7 @@ class Run:
     booted: bool = False  # the kernel began
     started: bool = False  # ... and so did the cases
     ended: bool = False
+    hung: bool = False
     seconds: float = 0.0
     silence: float = 0.0  # the longest time without a word
     work: float = 0.0  # ... and the most of the processor's
@@ -87,6 +88,11 @@ class Run:
             running = [name for name in self.order if name not in self.cases]
             self.first = case or (running[0] if running else "after the last case")
             self.how, self.reason = how, reason
+
+    def hang(self, reason: str) -> None:
+        """It has to be stopped, though something else may have gone wrong before."""
+        self.hung = True
+        self.blame("hang", reason)
 
     @property
     def failed(self) -> List[str]:
@@ -156,7 +162,7 @@ class Guests:
             try:
                 self._listen(run, guest, begin + self.limit)
             finally:
-                if run.how == "hang" or self.first_only and run.how or self.stop.is_set():
+                if run.hung or self.first_only and run.how or self.stop.is_set():
                     guest.kill()
         run.seconds = time.monotonic() - begin
         if self.stop.is_set():
@@ -184,7 +190,7 @@ class Guests:
                 said = os.read(console, 1 << 16)
             except BlockingIOError:
                 if now - heard > silence or spent - worked > work:
-                    run.blame("hang", f"no word for {now - heard:.1f} s")
+                    run.hang(f"no word for {now - heard:.1f} s")
             else:
                 if not said:
                     return
@@ -195,6 +201,6 @@ class Guests:
                 for line in lines:
                     run.feed(line.decode(errors="replace").rstrip("\r"))
             if now > deadline:
-                run.blame("hang", "not at its end in time")
-            if run.how == "hang":
+                run.hang("not at its end in time")
+            if run.hung:
                 return

@@ -9,10 +9,11 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Container, Dict, List, Mapping, Pattern, Sequence, Tuple
+from typing import (Any, Container, Dict, Iterable, List, Mapping, Pattern, Sequence,
+                    Tuple)
 
 from base.outcome import Exit, Fail
-from mutants.find import OPERATORS, Mutant, words
+from mutants.find import MACROS, OPERATORS, Mutant, words
 
 # The outcomes. A mutant is killed by a case that fails, a warning of the
 # kernel, a crash, or a time limit.
@@ -68,6 +69,14 @@ def guilt(file: Path = GUILT) -> Dict[str, Pattern[str]]:
     """For each function, which cases name it."""
     pairs = [line.split(maxsplit=1) for line in _lines(file)]
     return {function: re.compile(pattern) for function, pattern in pairs}
+
+
+def each_is_mutated(mutants: Sequence[Mutant], names: Iterable[str]) -> None:
+    """Coccinelle passes over what it cannot read: see that it read these functions."""
+    for name in set(names) - {mutant.function for mutant in mutants}:
+        raise Fail(Exit.BAD_INPUT, f"no mutant of {name}() is found",
+                   f"tell Coccinelle of new macros in {os.path.relpath(MACROS)}, or remove "
+                   f"the function from {os.path.relpath(GUILT)}")
 
 
 def judged(results: Sequence[Result], excused: Container[str]) -> List[Result]:

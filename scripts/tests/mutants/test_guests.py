@@ -106,6 +106,12 @@ class GuestsTest(fixture.Case):
         self.assertLess(time.monotonic() - begin, 15)
         self.assertEqual((run.how, run.first), ("hang", "scan.stops"))
 
+    def test_so_does_one_in_which_a_case_failed_before(self) -> None:
+        begin = time.monotonic()
+        run = self.boot(f"head -n11 {self.root}/log; exec sleep 60", silence=0.2)
+        self.assertLess(time.monotonic() - begin, 15)
+        self.assertEqual((run.how, run.first, run.ended), ("case", "scan.stops", False))
+
     def test_a_guest_that_spins_is_known_sooner(self) -> None:
         begin = time.monotonic()
         run = self.boot(f"head -n5 {self.root}/log; while :; do :; done", work=0.1)

@@ -6,8 +6,8 @@ import json
 from base.outcome import Exit, Fail
 from mutants import report
 from mutants.find import Change
-from mutants.result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints, equivalents, guilt,
-                            judged, named, summary)
+from mutants.result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints,
+                            each_is_mutated, equivalents, guilt, judged, named, summary)
 from tests import fixture
 from tests.mutants.some import plain
 
@@ -22,6 +22,12 @@ class ResultTest(fixture.Case):
             with self.assertRaises(Fail) as caught:
                 equivalents(mutants, self.root / name)
             self.assertIn(words, caught.exception.what)
+
+    def test_a_function_that_was_not_read_is_told(self) -> None:
+        each_is_mutated([plain("one"), plain("two", "g")], ["f", "g"])
+        with self.assertRaises(Fail) as caught:
+            each_is_mutated([plain("one")], ["f", "g"])
+        self.assertIn("no mutant of g()", caught.exception.what)
 
     def test_survivors_and_false_excuses_are_complaints(self) -> None:
         excused = {"one": "x", "three": "x"}
