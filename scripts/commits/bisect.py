@@ -15,7 +15,7 @@ from base.outcome import Exit
 from commits.bisection import bisect
 from commits.tester import Tester
 from guest import arguments
-from guest.requirements import BUBBLEWRAP, for_kernels, require
+from guest.requirements import for_commits, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Exit:
     setup = arguments.setup(args)
     with build_lock("suite bisect"):
-        require([*for_kernels(setup), *(() if args.no_sandbox else BUBBLEWRAP)],
-                not args.no_install)
+        require(for_commits(setup, not args.no_sandbox), not args.no_install)
         found = bisect(args.kdir, args.good, args.bad, BUILD / "results" / "bisect",
                        lambda commits, good: Tester(setup, commits, good, not args.no_sandbox))
     return Exit.OK if found.sure else Exit.CASE_FAILED

@@ -21,7 +21,7 @@ from commits.repository import Commits
 from commits.tester import Tester
 from commits.trial import OF_THE_COMMIT
 from guest import arguments
-from guest.requirements import BUBBLEWRAP, for_kernels, require
+from guest.requirements import for_commits, require
 
 GOOD_COMMIT, BAD_COMMIT, CANNOT_TELL, STOP = 0, 64, 125, 128
 
@@ -70,8 +70,7 @@ def main(args: argparse.Namespace) -> Exit:
     kdir = args.kdir or Path(top or Path.cwd())
     commit = _named(kdir, "BISECT_HEAD", "HEAD")
     with build_lock("suite bisect-step"):
-        require([*for_kernels(setup), *(() if args.no_sandbox else BUBBLEWRAP)],
-                not args.no_install)
+        require(for_commits(setup, not args.no_sandbox), not args.no_install)
         commits = Commits(kdir)
         commits.see_that_all_is_there([commit])
         term = _ask(kdir, "bisect", "terms", "--term-bad") or "bad"

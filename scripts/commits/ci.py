@@ -25,7 +25,7 @@ from commits.repository import Commit, Commits
 from commits.tester import Tester
 from commits.trial import Trial
 from guest import arguments
-from guest.requirements import BUBBLEWRAP, for_kernels, require
+from guest.requirements import for_commits, require
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ def ci(choice: Choice, folder: Path, make_tester: Callable[[Commits, str], Teste
 def main(args: argparse.Namespace) -> Exit:
     setup = arguments.setup(args)
     with build_lock("suite ci"):
-        require([*for_kernels(setup), *(() if args.no_sandbox else BUBBLEWRAP)],
-                not args.no_install)
+        require(for_commits(setup, not args.no_sandbox), not args.no_install)
         return ci(Choice(args.kdir, args.kernel, args.range, tuple(args.mbox), args.base),
                   BUILD / "results" / "ci", lambda commits, base: Tester(
                       setup, commits, base, not args.no_sandbox))

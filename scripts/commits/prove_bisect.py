@@ -22,7 +22,7 @@ from commits.bisection import bisect
 from commits.grow import History
 from commits.tester import Tester
 from guest import arguments
-from guest.requirements import BUBBLEWRAP, for_kernels, require
+from guest.requirements import for_commits, require
 from guest.setup import Setup
 from series.source import COMMIT, source
 
@@ -139,8 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> Exit:
     with build_lock("suite prove-bisect"):
-        require([*for_kernels(Setup()), *(() if args.no_sandbox else BUBBLEWRAP)],
-                not args.no_install)
+        require(for_commits(Setup(), not args.no_sandbox), not args.no_install)
         # What is remembered would prove nothing.
         shutil.rmtree(BUILD / "ci" / "verdicts", ignore_errors=True)
         for line in [prove(plant, not args.no_sandbox) for plant in PLANTS]:

@@ -95,6 +95,11 @@ def for_kernels(setup: Setup) -> Tuple[Need, ...]:
     return tuple(needs)
 
 
+def for_commits(setup: Setup, sandboxed: bool) -> Tuple[Need, ...]:
+    """What it takes to do so with kernels that somebody else wrote."""
+    return (*for_kernels(setup), *(BUBBLEWRAP if sandboxed else ()))
+
+
 def missing(needs: Sequence[Need]) -> List[Need]:
     return [need for need in dict.fromkeys(needs)
             if not (need.probe() if need.probe else _there(need.name))]
