@@ -32,6 +32,7 @@ from mutants import campaign
 from series import am
 from series import queue as queues
 from series.git import Repository, git
+from series.mails import mails
 from series.overlay import Overlay
 from series.source import COMMIT, pristine, source
 from series.worktree import Source, Tree, prepare, repository_for
@@ -145,22 +146,24 @@ class Check:
 
     def checkpatch(self) -> List[str]:
         tree = self.tree().path
+        overlay = Overlay(repository_for(None, self.source.kernel))
+        written = mails(overlay, pristine(self.source.kernel), "", BUILD / "check" / "mails")
         done = run(["perl", str(tree / "scripts/checkpatch.pl"), f"--root={tree}", "--strict",
                     "--terse", "--show-types", "--no-summary", "--quiet",
                     # MAINTAINERS is for whoever merges the series; page flags' accessors
                     # have such names.
                     "--ignore", "FILE_PATH_CHANGES,CAMELCASE",
-                    *(str(mail) for mail in self.queue.mails())], cwd=fresh(BUILD / "check/cwd"))
+                    *(str(mail) for mail in written)], cwd=fresh(BUILD / "check/cwd"))
         return (done.stdout + done.stderr).splitlines()
 
     def apply(self) -> List[str]:
         """`suite apply` onto a git tree that has the files it needs."""
         scratch = self._scratch(source(self.source.kernel))
         am.apply(scratch, ARCH)
-        mails = self.queue.mails()
+        patches = self.queue.patches()
         count = int(git(scratch, "rev-list", "--count", "HEAD")) - 1
-        if count != len(mails):
-            return [f"{count} commits for {len(mails)} patches"]
+        if count != len(patches):
+            return [f"{count} commits for {len(patches)} patches"]
         laid = Overlay(repository_for(None, self.source.kernel))
         wanted = laid.lay(pristine(self.source.kernel), "")
         wrong = [path for path in git(scratch, "ls-files", "-z").split("\0") if path

@@ -16,8 +16,8 @@ from base.files import REPO, digest, made_aside, write
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import say
-from base.project import FEATURE_FILE, MARK_FILE
-from series import queue as queues
+from base.project import MARK_FILE
+from series import feature
 from series import source as sources
 from series.git import git_path, is_repository
 from series.overlay import Overlay
@@ -25,7 +25,7 @@ from series.worktree import Checkout, repository_for
 
 KUNIT = "tools/testing/kunit"
 # Files that say what of the series a commit needs.
-INPUTS = ("Makefile", "Kbuild", FEATURE_FILE, MARK_FILE)
+INPUTS = ("Makefile", "Kbuild", MARK_FILE, *(path for path, _, _ in feature.PARTS))
 # What reads traces; they belong together as well.
 DECODERS = ("scripts/decode_stacktrace.sh", "scripts/decodecode")
 
@@ -180,7 +180,7 @@ class Commits:
 
     def first_with_feature(self, good: str, bad: str) -> str:
         return next((commit for commit in self.between(good, bad)
-                     if self.overlay.has_feature(commit)), bad)
+                     if not feature.lacking(self.ours, commit)), bad)
 
     # The series over a commit.
 
@@ -192,14 +192,11 @@ class Commits:
 
     def _lay(self, commit: str) -> str:
         name = commit[:12]
-        version, full = self.overlay.version(commit, f"{name} in {self.kdir}")
+        version, _ = self.overlay.version(commit, f"{name} in {self.kdir}")
         if not self.overlay.has_series(commit):
             if self.carried and not self.overlay.has_feature(commit):
                 raise Fail(Exit.NO_FEATURE, f"{name} does not have the feature, which the tip of "
                            "the range has", "start the range with a commit that has it")
-            if version not in queues.versions(self.repo):
-                raise Fail(Exit.NO_FEATURE, f"{name} is linux {full}, for which there is no "
-                           f"series", f"there is one for {', '.join(queues.versions(self.repo))}")
         return self._laid_after(commit) or self._laid_anew(commit, version, name)
 
     def _laid_anew(self, commit: str, version: str, name: str) -> str:

@@ -16,8 +16,8 @@ from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import say
 from base.project import HOW_TO_RUN
-from series import queue as queues
 from series.git import WITH_SETTINGS, git, git_path, is_repository
+from series.mails import mails
 from series.overlay import Overlay
 from series.snapshot import snapshot
 from series.worktree import repository_for
@@ -40,13 +40,14 @@ def apply(kdir: Path, arch: str, repo: Path = REPO) -> None:
     ours = repository_for(kdir, "", repo)
     overlay = Overlay(ours, repo)
     base = snapshot(kdir, ours, "kdir")
-    version, _ = overlay.version(base, str(kdir))
     if overlay.has_series(base):
         raise Fail(Exit.BAD_INPUT, f"{kdir} has the series already",
                    f"nothing to apply; run the suites there:\n  {HOW_TO_RUN.format(arch=arch)}")
     laid = overlay.lay(base, str(kdir))
     if in_git:
-        _am(kdir, queues.queue_for(version, repo).mails())
+        # Files that git does not track may be in the way, but are not what is applied to.
+        head = git(kdir, "rev-parse", "HEAD^{tree}").strip()
+        _am(kdir, mails(overlay, head, str(kdir), repo / "build" / "apply" / "mails"))
     else:
         paths = overlay.changed(base, laid)
         _write(kdir, {path: ours.file(base, path) for path in paths},

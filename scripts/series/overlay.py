@@ -8,6 +8,7 @@ written outside of a repository of ours, which borrows the objects of others.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,15 @@ from typing import Dict, List, Optional, Set, Tuple
 from base.files import REPO, digest
 from base.outcome import Exit, Fail
 from base.progress import say
-from base.project import FEATURE, FEATURE_FILE, MARK, MARK_FILE
+from base.project import FEATURE_FILE, MARK, MARK_FILE
+from series import conflict, feature
 from series import queue as queues
 from series import source as sources
 from series.git import Repository, first_error
+
+
+PLACE = re.compile(r"^error: patch failed: (.+):\d+$", re.MULTILINE)
+FORM = b"2"  # of what is kept under refs/laid
 
 
 @dataclass
@@ -29,6 +35,7 @@ class Laid:
     queue: queues.Queue
     paths: Dict[Path, List[str]]  # of each patch, those that it touches
     new: Dict[str, bytes]
+    brought: Dict[Path, List[str]]  # by each patch, of the new files
     key: str  # of all its contents
     remembered: bool = False
 
@@ -39,7 +46,7 @@ class Overlay:
 
     ours: Repository
     repo: Path = REPO
-    notes: List[str] = field(default_factory=list)  # git's remarks about hunks and merges
+    notes: List[str] = field(default_factory=list)  # what was not as the queue has it
     _queues: Dict[str, Laid] = field(default_factory=dict)
 
     @property
@@ -47,7 +54,7 @@ class Overlay:
         return self.ours.home / "overlay.index"
 
     def has_feature(self, tree: str) -> bool:
-        return FEATURE in self.ours.text(tree, FEATURE_FILE)
+        return feature.there(self.ours, tree)
 
     def has_series(self, tree: str) -> bool:
         return MARK in self.ours.text(tree, MARK_FILE)
@@ -63,42 +70,60 @@ class Overlay:
     def queue(self, version: str) -> Laid:
         if version not in self._queues:
             queue = queues.queue_for(version, self.repo)
-            queue.check_mark()
             queue.say_what_is_left_out()
             patches, new = queue.patches(), queue.new_files()
             key = digest(*(patch.read_bytes() for patch in patches),
                          *(part for path, data in new.items() for part in (path.encode(), data)))
             self._queues[version] = Laid(queue, {patch: queues.touched([patch])
-                                                 for patch in patches}, new, key)
+                                                 for patch in patches}, new, queue.brought(), key)
         return self._queues[version]
 
     def lay(self, tree: str, name: str) -> str:
-        """The tree with all that it lacks of the series; `name` is for messages."""
+        """The tree with all that it lacks of the series; `name` is for messages.
+
+        If the queue is another version's, or was merged, `notes` says so.
+        """
         tree = self.ours.git("rev-parse", f"{tree}^{{tree}}").strip()
-        version, _ = self.version(tree, name)
+        version, full = self.version(tree, name)
+        self.notes = []
         if self.has_series(tree):
             return tree
         laid = self.queue(version)
-        # The answer is kept under a name that says what it depends on.
-        memory = f"refs/laid/{digest(tree.encode(), laid.key.encode())[:40]}"
-        known = self.ours.attempt("rev-parse", "--quiet", "--verify", f"{memory}^{{tree}}")
+        # The answer is kept under a name that says what it depends on; its message are the notes.
+        memory = f"refs/laid/{digest(tree.encode(), laid.key.encode(), FORM)[:40]}"
+        known = self.ours.attempt("log", "-1", "--format=%T%n%B", memory, "--")
         if known.returncode == 0:
-            return known.stdout.strip()
-        found = self.lay_anew(tree, name, laid)
-        self.ours.git("update-ref", memory, found)
+            found, *notes = known.stdout.splitlines()
+            self.notes = [note for note in notes if note]
+        else:
+            found = self.lay_anew(tree, name, laid)
+            if laid.queue.version != version:
+                self.notes.insert(0, f"linux {full} has no queue of its own: it takes that of "
+                                  f"{laid.queue.version}")
+            self.ours.git("update-ref", memory, self.ours.git(
+                "commit-tree", found, given="\n".join(self.notes)).strip())
+        for note in self.notes:
+            if "offset" not in note:
+                say(note)
         return found
 
     def lay_anew(self, tree: str, name: str, laid: Laid) -> str:
-        """The same, whatever is remembered; `notes` tells of offsets and merges."""
-        feature = self.has_feature(tree)
+        """The same, whatever is remembered; `notes` tells of offsets and merges, too."""
+        return self.steps(tree, name, laid)[-1][1]
+
+    def steps(self, tree: str, name: str, laid: Laid) -> List[Tuple[Path, str]]:
+        """Each patch, and the tree that there is after it and the new files that it brings."""
+        has_feature = self.has_feature(tree)
+        own = self._own(tree, laid)
+        found = []
         self.ours.git("read-tree", tree, index=self._index)
         for patch, paths in laid.paths.items():
-            if not (feature and FEATURE_FILE in paths):
+            if not (has_feature and FEATURE_FILE in paths):
                 self._apply(laid, patch, name)
-        own = self._own(tree, laid)
-        queues.put(self.ours, self._index,
-                   {path: data for path, data in laid.new.items() if path not in own})
-        return self.ours.git("write-tree", index=self._index).strip()
+            queues.put(self.ours, self._index, {path: laid.new[path]
+                                                for path in laid.brought[patch] if path not in own})
+            found.append((patch, self.ours.git("write-tree", index=self._index).strip()))
+        return found
 
     def _own(self, tree: str, laid: Laid) -> Set[str]:
         """New files that the tree has already: it is its own that count."""
@@ -121,28 +146,36 @@ class Overlay:
             return
         without = self._remember(laid)
         if attempt("--3way").returncode:
-            raise Fail(Exit.PATCH, f"{patch.name} does not apply to {name}: "
-                       f"{first_error(plain.stderr)}{without}",
+            raise Fail(Exit.PATCH, f"{patch.name} of {laid.queue.folder.name} does not apply to "
+                       f"{name}: " + (conflict.told(self.ours, self._index) or
+                                      f"{first_error(plain.stderr)}{without}"),
                        "see what it has changed there; nothing was changed by this run")
-        self.notes.append(f"{patch.name}: merged three-way")
-        say(f"{patch.name} does not apply as it is, and was merged into {name}")
+        self.notes.append(f"{patch.name} does not apply as it is, and was merged into {name}: "
+                          f"{', '.join(self._merged(plain.stderr))}")
+
+    @staticmethod
+    def _merged(said: str) -> List[str]:
+        """The files in which `git apply` found no place for a hunk."""
+        return list(dict.fromkeys(PLACE.findall(said)))
 
     def _remember(self, laid: Laid) -> str:
         """Have the files that the patches were made from, which a merge goes by."""
         if laid.remembered:
             return ""
-        try:
-            pristine = sources.source(laid.queue.version)
-        except Fail as fail:
-            return f" (and cannot be merged: {fail.what})"
-        index = self.ours.home / "pristine.index"
-        paths = sorted({path for paths in laid.paths.values() for path in paths})
-        index.unlink(missing_ok=True)
-        queues.put(self.ours, index, {
-            path: data for path in paths
-            for data in [pristine.file(sources.COMMIT, path)] if data is not None})
-        for patch in laid.paths:
-            self.ours.git("apply", "--cached", str(patch), index=index)
+        for version in laid.queue.homes():
+            try:
+                pristine = sources.source(version)
+            except Fail as fail:
+                return f" (and cannot be merged: {fail.what})"
+            home = self.queue(version)
+            index = self.ours.home / "pristine.index"
+            paths = sorted({path for paths in home.paths.values() for path in paths})
+            index.unlink(missing_ok=True)
+            queues.put(self.ours, index, {
+                path: data for path in paths
+                for data in [pristine.file(sources.COMMIT, path)] if data is not None})
+            for patch in home.paths:
+                self.ours.git("apply", "--cached", str(patch), index=index)
         laid.remembered = True
         return ""
 

@@ -1,29 +1,29 @@
-# SPDX-License-Identifier: GPL-2.0
 """The patch queue of one kernel version, in the order in which it is applied.
 
-`patches/vX.Y/series` is a quilt series file of mails that `git am` takes.
-Kernel files that are new lie in this repository at their kernel paths; they
-are in no patch. The series' `# new files` line says when they come, and
-patches/new-files.msg holds the message of the commit that adds them.
+`patches/vX.Y/series` is a quilt series file of mails that `git am` takes; a mail
+that goes for other versions as well lies in the folder of one of them, and the
+others name it as ../vX.Y/NAME. Kernel files that are new lie in this repository at
+their kernel paths. The patch that brings some of them says so below its `---`,
+where git does not look: `New-files: PATTERN ...`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from base.files import REPO, digest, fresh, write
+from base.files import REPO
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import say
 from base.project import KERNEL_FOLDERS
 from series.git import Repository, git
 
-NEW_FILES_MARK = "# new files"
-# Same files, same mail: the date must not depend on the day.
-MAIL_DATE = "1767225600 +0000"
+NEW_FILES = re.compile(r"^New-files: (.+)$", re.MULTILINE)
+START_OF_DIFF = re.compile(r"^diff --git ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,6 @@ class Queue:
     @property
     def folder(self) -> Path:
         return self.repo / "patches" / f"v{self.version}"
-
-    @property
-    def made(self) -> Path:
-        return self.repo / "build" / "series"
-
-    def entries(self) -> List[str]:
-        """Patch names, and NEW_FILES_MARK for the place of the new files."""
-        found = []
-        for line in (self.folder / "series").read_text().splitlines():
-            if line.strip() == NEW_FILES_MARK:
-                found.append(NEW_FILES_MARK)
-            elif line.split("#")[0].strip():
-                found.append(line.split("#")[0].split()[0])
-        return found
 
     def new_files(self) -> Dict[str, bytes]:
         """The new kernel files of this repository: those that git tracks, as they are now."""
@@ -67,69 +53,46 @@ class Queue:
             say(f"not part of the series, as git does not track it: {', '.join(sorted(found))}")
 
     def patches(self) -> List[Path]:
-        """The patches that exist as files, in order."""
-        found = [self.folder / entry for entry in self.entries() if entry != NEW_FILES_MARK]
+        """The patches, in order."""
+        lines = (line.split("#")[0].split()
+                 for line in (self.folder / "series").read_text().splitlines())
+        found = [(self.folder / words[0]).resolve() for words in lines if words]
         for patch in found:
             if not patch.is_file():
                 raise Fail(Exit.BAD_INPUT, f"{patch} is in the series but does not exist",
                            "restore the file, or take it out of the series")
         return found
 
-    def check_mark(self) -> None:
-        if NEW_FILES_MARK not in self.entries() and self.new_files():
-            raise Fail(Exit.BAD_INPUT, f"{self.folder / 'series'} does not say where the new "
-                       "kernel files come in", f"put the line `{NEW_FILES_MARK}` into it")
+    def homes(self) -> List[str]:
+        """The versions whose kernels the patches were made from."""
+        return sorted({patch.parent.name[1:] for patch in self.patches()})
 
-    def mails(self) -> List[Path]:
-        """The whole queue as mails, the one of the new files made as needed."""
-        self.check_mark()
-        patches, new = iter(self.patches()), self.new_files()
-        mails = []
-        for entry in self.entries():
-            if entry != NEW_FILES_MARK:
-                mails.append(next(patches))
-            elif new:
-                mails.append(self._new_files_mail(new))
-        return mails
+    def brought(self) -> Dict[Path, List[str]]:
+        """For each patch, the new files that come with it: each file with one of them."""
+        patterns = {patch: " ".join(NEW_FILES.findall(message(patch.read_text()))).split()
+                    for patch in self.patches()}
+        found: Dict[Path, List[str]] = {patch: [] for patch in patterns}
+        for path in self.new_files():
+            bring = [patch for patch, some in patterns.items()
+                     if any(fnmatchcase(path, pattern) for pattern in some)]
+            if len(bring) != 1:
+                names = " and ".join(patch.name for patch in bring) or "no patch"
+                raise Fail(Exit.BAD_INPUT, f"{path} comes with {names} in {self.folder / 'series'}",
+                           f"have one patch say `New-files: {path}` below its `---`")
+            found[bring[0]].append(path)
+        return found
 
-    def _new_files_mail(self, new: Dict[str, bytes]) -> Path:
-        message = self.repo / "patches" / "new-files.msg"
-        if not message.is_file():
-            raise Fail(Exit.BAD_INPUT, f"there are new kernel files, but no {message}",
-                       "write the message of the commit that adds them there")
-        text = message.read_text()
-        signer = re.search(r"^Signed-off-by: (.+) <(.+)>$", text, re.MULTILINE)
-        if not signer:
-            raise Fail(Exit.BAD_INPUT, f"{message} has no Signed-off-by line", "add one")
-        key = digest(text.encode(), *(part for path, data in new.items()
-                                      for part in (path.encode(), data)))
-        mail = self.made / key[:16] / "new-files.patch"
-        if not mail.exists():
-            write(mail, _as_mail(new, text, signer.group(1), signer.group(2),
-                                 fresh(self.made / ".scratch")))
-        return mail
+
+def message(mail: str) -> str:
+    """All that stands in front of the changes."""
+    start = START_OF_DIFF.search(mail)
+    return mail[:start.start()] if start else mail
 
 
 def put(ours: Repository, index: Path, files: Dict[str, bytes]) -> None:
     """Put files into an index of ours."""
     lines = "".join(f"100644 {ours.blob(data)} 0\t{path}\0" for path, data in files.items())
     ours.git("update-index", "-z", "--add", "--index-info", index=index, given=lines)
-
-
-def _as_mail(new: Dict[str, bytes], message: str, name: str, email: str, scratch: Path) -> bytes:
-    """Let git itself write the mail, in a throw-away repository."""
-    ours = Repository(scratch)
-    put(ours, scratch / "index", new)
-    tree = ours.git("write-tree", index=scratch / "index").strip()
-    who = f"{name} <{email}> {MAIL_DATE}"  # git's own form of a date
-    commit = ours.git_bytes("hash-object", "-t", "commit", "-w", "--stdin", given=(
-        f"tree {tree}\nauthor {who}\ncommitter {who}\n\n{message}").encode())
-    mail = ours.git_bytes(
-        "format-patch", "--root", "-1", "--stdout", "--zero-commit", "--no-signature",
-        "--full-index", "--no-renames", "--no-attach", "--no-thread", "--no-color",
-        "--src-prefix=a/", "--dst-prefix=b/", "--binary", commit.decode().strip())
-    fresh(scratch).rmdir()
-    return mail
 
 
 def touched(patches: Sequence[Path]) -> List[str]:
@@ -148,14 +111,22 @@ def touched(patches: Sequence[Path]) -> List[str]:
 def versions(repo: Path = REPO) -> List[str]:
     """The kernel versions there is a queue for, newest first."""
     found = [path.parent.name[1:] for path in (repo / "patches").glob("v*/series")]
-    return sorted(found, key=lambda text: [int(part) for part in text.split(".")], reverse=True)
+    return sorted(found, key=_age, reverse=True)
+
+
+def _age(version: str) -> int:
+    """Where a version stands among all: a major one has had twenty minor ones of late."""
+    major, minor = (int(part) for part in version.split("."))
+    return 20 * major + minor
 
 
 def queue_for(version: str, repo: Path = REPO) -> Queue:
-    if version not in versions(repo):
-        raise Fail(Exit.BAD_INPUT, f"there are no patches for linux {version}",
-                   f"use one of: {', '.join(versions(repo)) or 'none yet'}")
-    return Queue(version, repo)
+    """The queue of a kernel version, or else the nearest, of two the newer."""
+    known = versions(repo)
+    if not known:
+        raise Fail(Exit.BAD_INPUT, f"there are no patches in {repo / 'patches'}",
+                   "clone this repository anew")
+    return Queue(min(known, key=lambda other: abs(_age(other) - _age(version))), repo)
 
 
 def version_in(makefile: str) -> Optional[Tuple[str, str]]:

@@ -25,9 +25,13 @@ from series.worktree import Source
 MAKEFILE = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n"
 KCONFIG = "config KUNIT\n\nconfig LAST\n"
 CODE = "".join(f"line {number}\n" for number in range(1, 41))
-MESSAGE = "mm: add suites\n\nA body.\n\nSigned-off-by: A Developer <a@b.example>\n"
 KERNEL = {"Makefile": MAKEFILE, "Kbuild": "", "lib/Kconfig.debug": KCONFIG, "mm/code.c": CODE,
           "mm/other.c": "other\n"}
+# What a kernel with the feature is known by.
+FEATURE = {"include/linux/page-flags.h": "PG_offline_skippable\nPAGEFLAG(OfflineSkippable)\n",
+           "drivers/virtio/virtio_mem.c": "SetPageOfflineSkippable();\n",
+           **{f"mm/{name}.c": "PageOfflineSkippable();\n"
+              for name in ("memory_hotplug", "page_alloc", "page_isolation")}}
 
 
 def lay(folder: Path, files: Dict[str, str]) -> None:
@@ -55,15 +59,16 @@ def make_git(folder: Path) -> None:
 
 
 @functools.lru_cache(maxsize=None)
-def mail(path: str, before: str, after: str) -> str:
-    """What git format-patch makes of a change."""
+def mail(path: str, before: str, after: str, note: str = "") -> str:
+    """What git format-patch makes of a change, with a note below its `---`."""
     with tempfile.TemporaryDirectory() as held:
         work = Path(held)
         lay(work, {path: before})
         make_git(work)
         lay(work, {path: after})
         git(work, "commit", "-q", "-a", "-m", f"change {path}")
-        return git(work, "format-patch", "-1", "--full-index", "--stdout")
+        text = git(work, "format-patch", "-1", "--full-index", "--no-signature", "--stdout")
+        return text.replace("\n---\n", f"\n---\n{note}\n", 1)
 
 
 @functools.lru_cache(maxsize=None)
@@ -73,12 +78,13 @@ def _project() -> Path:
     atexit.register(held.cleanup)
     repo = Path(held.name) / "repo"
     lay(repo, {
-        ".gitignore": "/build/\n", "mm/tests/suite.c": "suite\n", "patches/new-files.msg": MESSAGE,
-        "patches/v7.3/series": "# a comment\n1.patch\n# new files\n2.patch -p1\n"})
+        ".gitignore": "/build/\n", "mm/tests/suite.c": "suite\n",
+        "patches/v7.3/series": "# a comment\n1.patch\n2.patch -p1\n"})
     lay(repo / "patches/v7.3", {
         "1.patch": mail("mm/code.c", CODE, CODE.replace("line 20\n", "line twenty\n")),
         "2.patch": mail("lib/Kconfig.debug", KCONFIG, KCONFIG.replace(
-            "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"))})
+            "config LAST\n", "config OFFLINE_SKIPPABLE_KUNIT_TEST\n\nconfig LAST\n"),
+            "New-files: mm/tests/* lib/*")})
     make_git(repo)
     return repo
 

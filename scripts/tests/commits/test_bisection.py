@@ -111,7 +111,7 @@ class BisectTest(fixture.Case):
                 self.assertIn(words, fail.what)
 
     def test_a_range_that_starts_before_the_feature_is_told_where_to_start(self) -> None:
-        feature = self.commit("feature", {FLAGS: "PG_offline_skippable\n"})
+        feature = self.commit("feature", fixture.FEATURE)
         self.grow("fail")
         self.assertIn(f"--good={feature[:12]}", self.refused().remedy)
 

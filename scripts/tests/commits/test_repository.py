@@ -96,7 +96,7 @@ class CommitsTest(CommitsCase):
         self.assertNotIn("twenty", self.files(whole)["mm/code.c"])
         part = self.commit("part of it", {
             "lib/Kconfig.debug": fixture.KCONFIG, "mm/tests/suite.c": "its own\n",
-            FLAGS: "PG_offline_skippable, done in another way\n",
+            **fixture.FEATURE, FLAGS: fixture.FEATURE[FLAGS] + "done in another way\n",
             "mm/code.c": fixture.CODE.replace("line 20\n", "line twenty\n")})
         files = self.files(part)
         self.assertEqual(files["mm/tests/suite.c"], "its own\n")
@@ -104,16 +104,21 @@ class CommitsTest(CommitsCase):
         self.assertEqual(files["lib/Kconfig.debug"], GLUE)
 
     def test_without_the_feature_that_the_tip_has_there_is_no_test(self) -> None:
-        tip = self.commit("feature", {FLAGS: "PG_offline_skippable\n"})
+        tip = self.commit("feature", fixture.FEATURE)
         self.commits.follow(tip)
         self.commits.lay(tip)
         self.assertEqual(self.refused(self.start).code, Exit.NO_FEATURE)
         self.assertEqual(self.commits.first_with_feature(self.start, tip), tip)
 
-    def test_another_version_cannot_be_tested(self) -> None:
+    def test_another_version_takes_the_nearest_queue(self) -> None:
         old = self.commit("7.2", {"Makefile": fixture.MAKEFILE.replace("= 3", "= 2")})
-        self.assertIn("linux 7.2.4", self.refused(old).what)
-        self.assertEqual(self.refused(old).code, Exit.NO_FEATURE)
+        self.assertIn("line twenty", self.files(old)["mm/code.c"])
+        self.assertIn("takes that of 7.3", self.commits.overlay.notes[0])
+
+    def test_half_of_the_feature_is_no_commits_fault(self) -> None:
+        half = self.commit("half", {FLAGS: fixture.FEATURE[FLAGS]})
+        self.assertEqual(self.refused(half).code, Exit.NO_FEATURE)
+        self.assertEqual(self.commits.first_with_feature(self.start, half), half)
 
     def test_changed_context_is_merged_by_what_the_patch_was_made_from(self) -> None:
         fixture.lay(self.root / "pristine", {**fixture.KERNEL, FLAGS: fixture.CODE})
@@ -132,7 +137,7 @@ class CommitsTest(CommitsCase):
                 {"mm/more.c": "2\n"}, {"mm/new.c": "new\n"}, {"mm/code.c": "1\n" + fixture.CODE},
                 {"mm/more.c": "3\n", "other/x.c": "x\n"}, {"mm/tests/suite.c": "its own\n"},
                 {"mm/more.c": "4\n"}, {"Makefile": fixture.MAKEFILE.replace("= 4", "= 5")},
-                {FLAGS: "PG_offline_skippable\n"}, {"mm/more.c": "5\n"}]):
+                fixture.FEATURE, {"mm/more.c": "5\n"}]):
             commits.append(self.commit(f"commit {number}", files))
         fixture.git(self.kernel, "rm", "-q", "mm/new.c")
         commits.append(self.commit("one file less", {}))
@@ -145,7 +150,7 @@ class CommitsTest(CommitsCase):
         fail = self.refused(self.commit("conflict", {
             "mm/code.c": fixture.CODE.replace("line 20\n", "something else\n")}))
         self.assertEqual(fail.code, Exit.PATCH)
-        self.assertRegex(fail.what, r"1\.patch does not apply to \w{12}: mm/code\.c:17")
+        self.assertRegex(fail.what, r"1\.patch of v7\.3 does not apply to \w{12}: mm/code\.c:20")
 
     def test_ranges(self) -> None:
         second = self.commit("second", {"mm/more.c": "2\n"})

@@ -6,7 +6,7 @@ from typing import Any, Dict, Sequence, Tuple
 from unittest import mock
 
 from base.outcome import Exit, Fail
-from base.project import FEATURE, FEATURE_FILE, MARK, MARK_FILE
+from base.project import MARK, MARK_FILE
 from guest.setup import Setup
 from measure import coverage
 from measure.coverage import Change, Job, Report, change, read
@@ -102,8 +102,8 @@ class JobTest(fixture.Case):
         return Tree(self.kernel, "7.3.4", found, found, ours)
 
     def test_a_tree_that_has_the_series_or_the_feature_is_refused(self) -> None:
-        for path, text in ((MARK_FILE, MARK), (FEATURE_FILE, FEATURE)):
-            fixture.lay(self.kernel, {MARK_FILE: "", FEATURE_FILE: "", path: text})
+        for files in ({MARK_FILE: MARK}, {MARK_FILE: "", **fixture.FEATURE}):
+            fixture.lay(self.kernel, files)
             with self.assertRaises(Fail) as caught:
                 Job().describe(self.tree(), Setup())
             self.assertEqual(caught.exception.code, Exit.BAD_INPUT)

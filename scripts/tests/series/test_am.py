@@ -28,8 +28,7 @@ class AmTest(fixture.Case):
         fixture.make_git(self.kernel)
         self.apply()
         self.assertEqual(fixture.git(self.kernel, "log", "--format=%s").splitlines(),
-                         ["change lib/Kconfig.debug", "mm: add suites", "change mm/code.c",
-                          "start"])
+                         ["change lib/Kconfig.debug", "change mm/code.c", "start"])
         self.assertEqual(fixture.git(self.kernel, "status", "--porcelain"), "")
         self.assertIn("already", self.refused().what)
 

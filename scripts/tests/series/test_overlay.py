@@ -59,14 +59,15 @@ class OverlayTest(fixture.Case):
         fixture.lay(self.kernel, {"mm/code.c": fixture.CODE.replace("line 18", "line x")})
         fail = self.refused()
         self.assertEqual(fail.code, Exit.PATCH)
-        self.assertRegex(fail.what, r"^1\.patch does not apply .*mm/code\.c:17")
+        self.assertRegex(fail.what, r"^1\.patch of v7\.3 does not apply .*mm/code\.c:17")
 
     def test_or_merged_by_what_the_patch_was_made_from(self) -> None:
         fixture.lay(self.kernel, {"mm/code.c": fixture.CODE.replace("line 18\n", "other\n")})
         with mock.patch("series.source.source", return_value=self.pristine(fixture.KERNEL)):
             laid = self.lay()
         self.assertIn("line 17\nother\nline 19\nline twenty\n", self.text(laid, "mm/code.c"))
-        self.assertEqual(self.overlay.notes, ["1.patch: merged three-way"])
+        self.assertEqual(self.overlay.notes, ["1.patch does not apply as it is, and was merged "
+                                              "into the tree: mm/code.c"])
 
     def test_what_the_tree_has_is_its_own(self) -> None:
         fixture.lay(self.kernel, {"mm/code.c": fixture.CODE.replace("line 20\n", "line twenty\n"),
@@ -86,9 +87,26 @@ class OverlayTest(fixture.Case):
         self.assertEqual(self.overlay.ours.file(laid, "mm/tests/suite.c"), b"a\r\n\xe4\n")
         self.assertEqual(self.overlay.ours.file(laid, "mm/other.c"), b"\xff\r\n")
 
-    def test_another_version_names_those_there_are(self) -> None:
-        fixture.lay(self.kernel, {"Makefile": fixture.MAKEFILE.replace("7", "5")})
-        self.assertIn("no patches for linux 5.3", self.refused().what)
+    def test_another_version_takes_the_nearest_queue_and_says_so(self) -> None:
+        fixture.lay(self.kernel, {"Makefile": fixture.MAKEFILE.replace("= 3", "= 1")})
+        for _ in range(2):  # found out, and remembered
+            self.lay()
+            self.assertEqual(self.overlay.notes, ["linux 7.1.4 has no queue of its own: it takes "
+                                                  "that of 7.3"])
+
+    def test_a_conflict_shows_both_sides(self) -> None:
+        code = fixture.CODE.replace("line 3\n", "static int\tf_of(int a,\n")
+        fixture.lay(self.kernel, {"mm/code.c": code.replace("line 20\n", "its own\n")})
+        with mock.patch("series.source.source", return_value=self.pristine(fixture.KERNEL)):
+            fail = self.refused()
+        self.assertEqual(fail.code, Exit.PATCH)
+        self.assertIn("mm/code.c:20, in f_of()\n  the tree has\n    | its own\n"
+                      "  the patch has\n    | line twenty", fail.what)
+
+    def test_a_file_that_is_gone_is_named(self) -> None:
+        (self.kernel / "mm/code.c").unlink()
+        with mock.patch("series.source.source", return_value=self.pristine(fixture.KERNEL)):
+            self.assertIn("mm/code.c", self.refused().what)
 
     def test_what_is_no_kernel_is_refused(self) -> None:
         (self.kernel / "Kbuild").unlink()

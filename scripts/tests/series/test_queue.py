@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 from __future__ import annotations
 
-import os
-import shutil
 from unittest import mock
 
 from base.outcome import Fail
@@ -14,17 +12,16 @@ class QueueTest(fixture.Case):
     def queue(self) -> queue.Queue:
         return queue.Queue("7.3", self.repo)
 
-    def test_new_files_come_where_the_series_says(self) -> None:
-        self.assertEqual([mail.name for mail in self.queue().mails()],
-                         ["1.patch", "new-files.patch", "2.patch"])
+    def test_new_files_come_with_the_patch_that_says_so(self) -> None:
+        folder = self.repo / "patches/v7.3"
+        self.assertEqual(self.queue().brought(), {folder / "1.patch": [],
+                                                  folder / "2.patch": ["mm/tests/suite.c"]})
 
-    def test_the_mail_of_the_new_files_depends_on_nothing_else(self) -> None:
-        mail = self.queue().mails()[1]
-        first = mail.read_bytes()
-        mail.unlink()
-        self.assertEqual(self.queue().mails()[1].read_bytes(), first)
-        self.assertIn(b"From: A Developer <a@b.example>", first)
-        self.assertIn(b"Subject: [PATCH] mm: add suites", first)
+    def test_queues_share_patches(self) -> None:
+        fixture.lay(self.repo, {"patches/v7.2/series": "../v7.3/1.patch\n../v7.3/2.patch\n"})
+        shared = queue.Queue("7.2", self.repo)
+        self.assertEqual(shared.patches(), self.queue().patches())
+        self.assertEqual(shared.homes(), ["7.3"])
 
     def test_only_tracked_files_are_part_of_the_series_and_that_is_said(self) -> None:
         fixture.lay(self.repo, {"mm/tests/suite.c.orig": "", "mm/tests/.suite.c.swp": "",
@@ -37,34 +34,25 @@ class QueueTest(fixture.Case):
         self.assertEqual(list(self.queue().new_files()), ["lib/x.c", "mm/tests/suite.c"])
 
     def test_gaps_are_named(self) -> None:
-        for change, words in (({"patches/v7.3/series": "1.patch\n"}, "where the new kernel files"),
-                              ({"patches/v7.3/series": "gone.patch\n# new files\n"}, "gone.patch"),
-                              ({"patches/new-files.msg": "mm: x\n"}, "Signed-off-by")):
+        note = (self.repo / "patches/v7.3/2.patch").read_text()
+        for change, words in (
+                ({"patches/v7.3/series": "1.patch\n"}, "suite.c comes with no patch"),
+                ({"patches/v7.3/series": "gone.patch\n"}, "gone.patch"),
+                ({"patches/v7.3/1.patch": note}, "comes with 1.patch and 2.patch")):
             fixture.lay(self.repo, change)
             with self.subTest(words=words), self.assertRaises(Fail) as caught:
-                self.queue().mails()
+                self.queue().brought()
             self.assertIn(words, caught.exception.what)
             fixture.git(self.repo, "checkout", "-q", ".")
 
-    def test_an_unknown_version_names_those_there_are(self) -> None:
-        with self.assertRaises(Fail) as caught:
-            queue.queue_for("5.10", self.repo)
-        self.assertIn("7.3", caught.exception.remedy)
+    def test_the_nearest_queue_is_taken(self) -> None:
+        fixture.lay(self.repo, {"patches/v6.12/series": "", "patches/v7.1/series": ""})
+        for version, nearest in (("7.3", "7.3"), ("7.4", "7.3"), ("7.2", "7.3"), ("7.0", "7.1"),
+                                 ("6.19", "7.1"), ("6.15", "6.12"), ("5.10", "6.12")):
+            self.assertEqual(queue.queue_for(version, self.repo).version, nearest)
+        with self.assertRaises(Fail):
+            queue.queue_for("7.3", self.root)
 
     def test_version_of_a_makefile(self) -> None:
         self.assertEqual(queue.version_in(fixture.MAKEFILE), ("7.3", "7.3.4"))
         self.assertIsNone(queue.version_in("all:\n"))
-
-    def test_the_users_settings_change_no_byte_of_a_mail(self) -> None:
-        (self.repo / "mm/tests/suite.c").write_bytes(b"one\r\n\xe4 \n")
-        plain = self.queue().mails()[1].read_bytes()
-        self.assertIn(b"+one\r\n+\xe4 \n", plain)
-        settings = self.root / "gitconfig"
-        settings.write_text("[format]\nsignOff=true\nattach=true\nsubjectPrefix=X\n"
-                            "[diff]\nnoprefix=true\n[core]\nautocrlf=true\n"
-                            "[user]\nname=Somebody\n[commit]\ngpgSign=true\n")
-        shutil.rmtree(self.queue().made)
-        with mock.patch.dict(os.environ, {"GIT_CONFIG_GLOBAL": str(settings),
-                                          "HOME": str(self.root)}):
-            settings.rename(self.root / ".gitconfig")
-            self.assertEqual(self.queue().mails()[1].read_bytes(), plain)

@@ -77,7 +77,7 @@ class WorktreeTest(fixture.Case):
     def test_what_leaves_kdir_or_the_series_goes(self) -> None:
         made = self.prepare()
         (self.kernel / "mm/other.c").unlink()
-        fixture.lay(self.repo, {"patches/v7.3/series": "# new files\n2.patch\n"})
+        fixture.lay(self.repo, {"patches/v7.3/series": "2.patch\n"})
         self.prepare()
         self.assertFalse((made / "mm/other.c").exists())
         self.assertEqual((made / "mm/code.c").read_text(), fixture.CODE)
