@@ -38,6 +38,7 @@ VERBS: Dict[str, Verb] = {
     "fresh": Verb("check.fresh", "run the README's commands on bare Debian systems"),
     "tree": Verb("series.tree", "make a kernel tree with the series, and print its path"),
     "apply": Verb("series.apply", "put the series into a kernel tree of yours"),
+    "series": Verb("check.series", "write the series as mails, with a cover letter"),
     "properties": Verb("check.properties", "what the cases hold, as Documentation/ has it"),
     "completion": Verb("completion", "print what makes a shell complete verbs and options"),
     "clean": Verb("series.clean", "empty build/; the cache of fetched sources stays"),

@@ -61,6 +61,7 @@ class Kernel:
     more: Tuple[str, ...] = ()  # options on top of the kunitconfigs
     more_variables: Tuple[str, ...] = ()  # for make, on top of the usual ones
     more_qemu: Tuple[Tuple[str, Any], ...] = ()  # what is different from that description
+    configs: Tuple[str, ...] = ()  # kunitconfigs instead of the tree's own
     wrapper: Tuple[str, ...] = ()  # what goes in front of each command that runs code of the tree
 
     @property
@@ -104,6 +105,8 @@ class Kernel:
 
     def kunitconfigs(self) -> List[str]:
         """Those that the tree has; some it must have."""
+        if self.configs:
+            return list(self.configs)
         wanted = [*CONFIGS[self.setup.config][0], *KUNITCONFIGS]
         found = [path for path in wanted if (self.tree / path).is_file()]
         missing = {wanted[0], KUNITCONFIGS[0]} - set(found)
@@ -148,8 +151,12 @@ def describe(tree: Path, setup: Setup, wrapper: Tuple[str, ...] = ()) -> Kernel:
     # on the host, nor decompressed by an emulated processor.
     if any(PVH in (tree / path).read_text().splitlines()
            for path in CONFIGS[setup.config][0] if (tree / path).is_file()):
-        return replace(kernel, more_qemu=(("kernel_path", "vmlinux"),))
+        return as_linked(kernel)
     return kernel
+
+
+def as_linked(kernel: Kernel) -> Kernel:
+    return replace(kernel, more_qemu=(("kernel_path", "vmlinux"),))
 
 
 def _parameters(said: str) -> Dict[str, Any]:

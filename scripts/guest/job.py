@@ -48,6 +48,7 @@ def run(source: Source, setup: Setup, folder: Path, describe: Describe = _plain,
     found = suites(log)
     record(folder, verdict.code, verdict.reason, {
         "counts": verdict.counts, "kernel": tree.version, "tree": str(tree.path),
+        "series": list(tree.notes),
         "config": setup.config, "arch": setup.arch, "retried": list(verdict.retried),
         "suites": [_as_json(suite) for suite in found],
         "seconds": {"build": round(built - begin, 2), "boot": round(end - built, 2)}})

@@ -13,7 +13,7 @@ from series.git import Repository
 
 SHOWN, LINES = 4, 15  # conflicts, and lines of each side
 # Lines where a function begins, as git's diff takes them.
-HEAD = re.compile(r"^[A-Za-z_](?:.*\W)?(\w+)\(")
+HEAD = re.compile(r"^(?:[A-Za-z_][^(]*\W)?(\w+)\(")
 OURS, MIDDLE, THEIRS = "<<<<<<< ", "=======", ">>>>>>> "
 
 
@@ -65,7 +65,9 @@ def _sides(path: str, lines: List[str]) -> List[str]:
         else:
             number += 1
             head = HEAD.match(line)
-            if head and not line.endswith(";"):
+            if line == "}":
+                function = ""
+            elif head and not line.endswith(";"):
                 function = head.group(1)
             if side == "tree":
                 tree.append(line)

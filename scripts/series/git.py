@@ -67,10 +67,11 @@ def first_error(said: str) -> str:
 
 
 class Repository:
-    """A repository of ours, made as needed."""
+    """A repository of ours, made as needed; commits are in our name, or in another's."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, identity: Optional[Dict[str, str]] = None) -> None:
         self.home = home
+        self.identity = IDENTITY if identity is None else identity
         if not (home / "HEAD").exists():
             with made_aside(home) as aside:
                 done = run(["git", "init", "-q", "--bare", "--template=", str(aside)],
@@ -79,9 +80,8 @@ class Repository:
                     raise Fail(Exit.MISSING, f"git init in {home}: {done.stderr.strip()}",
                                "see that git is installed whole")
 
-    @staticmethod
-    def _env(**more: str) -> Dict[str, str]:
-        return {**child_env(), **IDENTITY, "GIT_CONFIG_GLOBAL": "/dev/null",
+    def _env(self, **more: str) -> Dict[str, str]:
+        return {**child_env(), **self.identity, "GIT_CONFIG_GLOBAL": "/dev/null",
                 "GIT_CONFIG_NOSYSTEM": "1", **more}
 
     def _settings(self, index: Optional[Path], work: Optional[Path]) -> Dict[str, Any]:

@@ -12,7 +12,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
 
 from base.files import REPO, digest, fresh, need_space, write
 from base.outcome import Exit, Fail
@@ -44,6 +44,7 @@ class Tree:
     base: str
     id: str
     ours: Repository
+    notes: Tuple[str, ...] = ()  # how the series came in, if not as the queue has it
 
 
 class Checkout:
@@ -151,4 +152,4 @@ def prepare(given: Source, repo: Path = REPO) -> Tree:
     tree = overlay.lay(base, where)
     checkout = Checkout(ours, repo / "build" / "tree" / name)
     checkout.to(tree)
-    return Tree(checkout.path, version, base, tree, ours)
+    return Tree(checkout.path, version, base, tree, ours, tuple(overlay.notes))
