@@ -21,8 +21,8 @@ TITLE = "Properties of memory offlining with skippable pages"
 ABOUT = """\
 These properties are checked by the KUnit tests for offlining memory with pages
 that are PageOfflineSkippable(), and for the virtio-mem driver. There is one
-sentence for each test case. The list is generated from the comments above the
-test cases by ``./suite properties --write``: to change it, change the comments."""
+sentence for each test case, taken from the comment above it: where one changes,
+so does the other."""
 WIDTH = 80
 DOCUMENT = "Documentation/mm/offline_skippable_properties.rst"
 FOLDERS = ("mm/tests", "drivers/virtio/tests")
