@@ -266,8 +266,9 @@ def _branches(inner: str, numbered: Sequence[Tuple[int, Mutant]]) -> str:
         tests = [f"if (mutant({number})) {{ {mutant.after} }} else "
                  for number, mutant in numbered]
         return f"{{ {''.join(tests)}{{ {inner} }} }}"
+    # Where only the truth counts, one may be a pointer, and another a number.
     truth = "!!" if any(mutant.kind == "condition" for _, mutant in numbered) else ""
-    tests = [f"mutant({number}) ? ({mutant.after}) : " for number, mutant in numbered]
+    tests = [f"mutant({number}) ? {truth}({mutant.after}) : " for number, mutant in numbered]
     return f"({''.join(tests)}{truth}({inner}))"
 
 

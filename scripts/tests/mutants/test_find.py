@@ -48,7 +48,7 @@ class InstrumentTest(unittest.TestCase):
     def test_ranges_nest(self) -> None:
         self.check("if (a && b < c)", [("b < c", "b > c", "expression"),
                                        ("a && b < c", "a", "condition"), ("c", "d", "expression")],
-                   "if ((mutant(2) ? (a) : !!(a && (mutant(1) ? (b > c) : "
+                   "if ((mutant(2) ? !!(a) : !!(a && (mutant(1) ? (b > c) : "
                    "(b < (mutant(3) ? (d) : (c)))))))")
 
     def test_statements_are_one_statement_still(self) -> None:
