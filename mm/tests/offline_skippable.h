@@ -136,7 +136,7 @@ static inline struct page *mark_page_in_use(unsigned long pfn)
 	struct page *page = pfn_to_page(pfn);
 
 	__ClearPageOffline(page);
-	__set_bit(PG_owner_2, &page->flags.f);
+	set_bit(PG_offline_skippable, &page->flags.f);
 	return page;
 }
 
@@ -146,7 +146,7 @@ static inline struct page *mark_page_in_use(unsigned long pfn)
  */
 static inline void mark_page_offline(struct page *page)
 {
-	__clear_bit(PG_owner_2, &page->flags.f);
+	clear_bit(PG_offline_skippable, &page->flags.f);
 	__SetPageOffline(page);
 }
 

@@ -3,11 +3,15 @@
  * KUnit tests for PageOfflineSkippable() itself, and for how the isolation of
  * pageblocks treats skippable pages (mm/page_isolation.c).
  */
+#include <linux/cpumask.h>
 #include <linux/gfp.h>
+#include <linux/hrtimer.h>
 #include <linux/hugetlb.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/page_ref.h>
+#include <linux/preempt.h>
+#include <linux/smp.h>
 
 #include "../page_alloc.h"
 #include "offline_skippable.h"
@@ -28,17 +32,123 @@ static void flag_is_a_single_bit(struct kunit *test)
 	struct page *page = pfn_to_page(ph->start_pfn + 1);
 	const struct page before = *page;
 
-	__SetPageOfflineSkippable(page);
+	SetPageOfflineSkippable(page);
 	KUNIT_EXPECT_TRUE(test, PageOfflineSkippable(page));
-	KUNIT_EXPECT_EQ(test, before.flags.f | BIT(PG_owner_2), page->flags.f);
+	KUNIT_EXPECT_EQ(test, before.flags.f | BIT(PG_offline_skippable), page->flags.f);
 	KUNIT_EXPECT_EQ(test, before.page_type, page->page_type);
 	phantom_expect(ph, page_to_pfn(page), 1, PHANTOM_SKIPPABLE);
 	phantom_expect(ph, page_to_pfn(page) - 1, 1, PHANTOM_OFFLINE);
 	phantom_expect(ph, page_to_pfn(page) + 1, 1, PHANTOM_OFFLINE);
 
-	__ClearPageOfflineSkippable(page);
+	ClearPageOfflineSkippable(page);
 	KUNIT_EXPECT_FALSE(test, PageOfflineSkippable(page));
 	KUNIT_EXPECT_MEMEQ(test, &before, page, sizeof(before));
+}
+
+/*
+ * PG_offline_skippable is no flag that a PageOffline() page may have for another
+ * reason, and one that freeing a page clears without complaint.
+ *
+ * virtio-mem has PG_dirty for its own use, and balloons have those of pages with
+ * movable_ops.
+ */
+static void flag_shares_no_bit_with_others_of_offline_pages(struct kunit *test)
+{
+	const unsigned long flag = BIT(PG_offline_skippable);
+
+	KUNIT_EXPECT_EQ(test, 0, flag & (BIT(PG_dirty) | BIT(PG_movable_ops) |
+					 BIT(PG_movable_ops_isolated)));
+	KUNIT_EXPECT_EQ(test, 0, flag & (BIT(PG_head) | __PG_HWPOISON));
+	KUNIT_EXPECT_EQ(test, 0, flag & PAGE_FLAGS_CHECK_AT_FREE);
+	KUNIT_EXPECT_EQ(test, flag, flag & PAGE_FLAGS_CHECK_AT_PREP);
+}
+
+/**
+ * struct poison_param - where a page becomes HWPoison
+ * @desc: in words
+ * @other_cpu: whether it is on another CPU than the one that changes the page
+ */
+struct poison_param {
+	const char *desc;
+	bool other_cpu;
+};
+
+static const struct poison_param poison_params[] = {
+	{ "in an interrupt", false },
+	{ "on another CPU", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(poison, poison_params, desc);
+
+/* A timer that makes @page HWPoison. */
+struct poison_timer {
+	struct hrtimer timer;
+	struct page *page;
+	bool expired;
+};
+
+static enum hrtimer_restart poison_page(struct hrtimer *timer)
+{
+	struct poison_timer *poison = container_of(timer, struct poison_timer,
+						   timer);
+
+	SetPageHWPoison(poison->page);
+	WRITE_ONCE(poison->expired, true);
+	return HRTIMER_NORESTART;
+}
+
+static void start_poison_timer(void *arg)
+{
+	struct poison_timer *poison = arg;
+
+	hrtimer_start(&poison->timer, us_to_ktime(20),
+		      HRTIMER_MODE_REL_PINNED_HARD);
+}
+
+/*
+ * A page that becomes HWPoison while PageOfflineSkippable() is set and cleared
+ * stays HWPoison.
+ *
+ * Where a single instruction changes a bit of memory, as on x86, no interrupt
+ * can come in between; there, only another CPU can show a loss.
+ */
+static void changing_the_flag_keeps_hwpoison(struct kunit *test)
+{
+	const struct poison_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_memory_get(test);
+	const ktime_t end = ktime_add_ms(ktime_get(), 50);
+	struct poison_timer poison;
+	unsigned int cpu;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+	if (param->other_cpu && num_online_cpus() == 1)
+		kunit_skip(test, "there is only one CPU");
+
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	poison.page = pfn_to_page(ph->start_pfn);
+	hrtimer_setup_on_stack(&poison.timer, poison_page, CLOCK_MONOTONIC,
+			       HRTIMER_MODE_REL_PINNED_HARD);
+	do {
+		poison.expired = false;
+		preempt_disable();
+		cpu = smp_processor_id();
+		if (param->other_cpu)
+			cpu = cpumask_any_but(cpu_online_mask, cpu);
+		smp_call_function_single(cpu, start_poison_timer, &poison, 1);
+		while (!READ_ONCE(poison.expired)) {
+			SetPageOfflineSkippable(poison.page);
+			ClearPageOfflineSkippable(poison.page);
+		}
+		preempt_enable();
+		if (!PageHWPoison(poison.page)) {
+			KUNIT_FAIL(test, "the page is not HWPoison any more");
+			break;
+		}
+		ClearPageHWPoison(poison.page);
+	} while (ktime_before(ktime_get(), end));
+	hrtimer_cancel(&poison.timer);
+	destroy_hrtimer_on_stack(&poison.timer);
 }
 
 #ifdef CONFIG_CONTIG_ALLOC
@@ -55,7 +165,7 @@ static void alloc_expect_no_flag(struct kunit *test, struct phantom_memory *ph)
 					   ph->start_pfn + pageblock_nr_pages,
 					   ACR_FLAGS_NONE, GFP_KERNEL));
 	for (pfn = ph->start_pfn; pfn < ph->start_pfn + pageblock_nr_pages; pfn++) {
-		if (!test_bit(PG_owner_2, &pfn_to_page(pfn)->flags.f))
+		if (!test_bit(PG_offline_skippable, &pfn_to_page(pfn)->flags.f))
 			continue;
 		KUNIT_FAIL(test, "page %lu still has the bit of the flag",
 			   pfn - ph->start_pfn);
@@ -87,7 +197,7 @@ static void flag_is_clear_on_allocated_pages(struct kunit *test)
 
 	for (pfn = start_pfn; pfn < start_pfn + pageblock_nr_pages; pfn++) {
 		__SetPageOffline(pfn_to_page(pfn));
-		__SetPageOfflineSkippable(pfn_to_page(pfn));
+		SetPageOfflineSkippable(pfn_to_page(pfn));
 	}
 	free_contig_range(start_pfn, pageblock_nr_pages);
 	drain_all_pages(ph->zone);
@@ -104,6 +214,8 @@ static void flag_is_clear_on_allocated_pages(struct kunit *test)
 
 static struct kunit_case offline_skippable_flag_cases[] = {
 	KUNIT_CASE_PARAM(flag_is_a_single_bit, zone_gen_params),
+	KUNIT_CASE(flag_shares_no_bit_with_others_of_offline_pages),
+	KUNIT_CASE_PARAM(changing_the_flag_keeps_hwpoison, poison_gen_params),
 	KUNIT_CASE_PARAM(flag_is_clear_on_allocated_pages, zone_gen_params),
 	{}
 };
@@ -250,23 +362,36 @@ static void refuses_nonskippable_page_unless_zone_is_movable(struct kunit *test)
 	phantom_snapshot_expect(test, &before);
 }
 
-static const struct offline_skippable_param unmovable_params[] = {
+static const struct offline_skippable_param other_mode_params[] = {
+	IN_MOVABLE_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
 	IN_KERNEL_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
+	IN_MOVABLE_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
 	IN_KERNEL_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
 };
 
-KUNIT_ARRAY_PARAM_DESC(unmovable, unmovable_params, desc);
+KUNIT_ARRAY_PARAM_DESC(other_mode, other_mode_params, desc);
 
 /*
  * Skippable pages in a kernel zone cannot be isolated for CMA or for contiguous
  * allocation.
+ *
+ * In ZONE_MOVABLE they can. There, test_pages_isolated() refuses them later.
  */
-static void refuses_skippable_pages_in_other_modes(struct kunit *test)
+static void refuses_other_modes_unless_zone_is_movable(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const bool movable = param->online_type == MMOP_ONLINE_MOVABLE;
 
-	KUNIT_EXPECT_EQ(test, -EBUSY, isolate_phantom(ph, param->mode));
+	KUNIT_EXPECT_EQ(test, movable ? 0 : -EBUSY,
+			isolate_phantom(ph, param->mode));
+	if (movable) {
+		KUNIT_EXPECT_EQ(test, -EBUSY,
+				test_pages_isolated(ph->start_pfn,
+						    phantom_end_pfn(ph),
+						    param->mode));
+		undo_isolate_phantom(ph);
+	}
 	phantom_expect_isolated(ph, 0);
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
@@ -293,7 +418,6 @@ static void contiguous_allocation_fails_over_skippable_pages(struct kunit *test)
 
 /* The other modes do not matter in ZONE_MOVABLE, see page_is_unmovable(). */
 static const struct offline_skippable_param kernel_count_params[] = {
-	IN_KERNEL_ZONE(", count 0", .count = 0),
 	IN_KERNEL_ZONE(", count 1", .count = 1),
 	IN_KERNEL_ZONE(", count 2", .count = 2),
 };
@@ -301,9 +425,8 @@ static const struct offline_skippable_param kernel_count_params[] = {
 KUNIT_ARRAY_PARAM_DESC(kernel_count, kernel_count_params, desc);
 
 /*
- * In a kernel zone, page_is_unmovable() treats a skippable page with any
- * reference count as movable in offlining mode, and as unmovable in the other
- * modes.
+ * In a kernel zone, page_is_unmovable() treats a skippable page with references
+ * as movable in offlining mode, and as unmovable in the other modes.
  */
 static void skippable_page_is_movable_for_offlining_only(struct kunit *test)
 {
@@ -318,8 +441,8 @@ static void skippable_page_is_movable_for_offlining_only(struct kunit *test)
 }
 
 /*
- * In a kernel zone, page_is_unmovable() treats a PageOffline() page that is not
- * skippable as unmovable, whatever its reference count and the isolation mode.
+ * In a kernel zone, page_is_unmovable() treats a PageOffline() page with
+ * references that is not skippable as unmovable, whatever the isolation mode.
  */
 static void nonskippable_page_is_unmovable(struct kunit *test)
 {
@@ -338,6 +461,44 @@ static const struct offline_skippable_param kernel_zone_params[] = {
 KUNIT_ARRAY_PARAM_DESC(kernel_zone, kernel_zone_params, desc);
 
 /*
+ * In a kernel zone, page_is_unmovable() treats a PageOffline() page with a
+ * reference count of 0 as movable, skippable or not.
+ *
+ * A page that was in a balloon and is about to be free looks like that. If it
+ * stays like that, scan_movable_pages() refuses it later.
+ */
+static void offline_page_with_count_0_is_movable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	set_page_count(page, 0);
+	expect_movable(ph, page, 1);
+	SetPageOfflineSkippable(page);
+	expect_movable(ph, page, 1);
+}
+
+/*
+ * In a kernel zone, page_is_unmovable() treats an HWPoison PageOffline() page
+ * that is not skippable as movable in offlining mode, like any HWPoison page.
+ *
+ * scan_movable_pages() refuses it later.
+ */
+static void hwpoisoned_nonskippable_page_is_movable(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_OFFLINE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	SetPageHWPoison(page);
+	KUNIT_EXPECT_FALSE(test, is_unmovable(ph, page, MODE_OFFLINE));
+	KUNIT_EXPECT_TRUE(test, is_unmovable(ph, page, PB_ISOLATE_MODE_OTHER));
+	ClearPageHWPoison(page);
+}
+
+/*
  * In a kernel zone, page_is_unmovable() treats a page with movable_ops as
  * movable, whether or not it is PageOffline().
  */
@@ -349,6 +510,10 @@ static void page_with_movable_ops_is_movable(struct kunit *test)
 
 	SetPageMovableOps(page);
 	expect_movable(ph, page, 1);
+	/* The flag is ignored. */
+	SetPageOfflineSkippable(page);
+	expect_movable(ph, page, 1);
+	clear_bit(PG_movable_ops, &page->flags.f);
 	/* Pages of other types can have movable_ops, too. */
 	__SetPageZsmalloc(&folio->page);
 	SetPageMovableOps(&folio->page);
@@ -566,13 +731,17 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(refuses_nonskippable_page_unless_zone_is_movable,
 			 position_gen_params),
-	KUNIT_CASE_PARAM(refuses_skippable_pages_in_other_modes,
-			 unmovable_gen_params),
+	KUNIT_CASE_PARAM(refuses_other_modes_unless_zone_is_movable,
+			 other_mode_gen_params),
 	KUNIT_CASE_PARAM(contiguous_allocation_fails_over_skippable_pages,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(skippable_page_is_movable_for_offlining_only,
 			 kernel_count_gen_params),
 	KUNIT_CASE_PARAM(nonskippable_page_is_unmovable, kernel_count_gen_params),
+	KUNIT_CASE_PARAM(offline_page_with_count_0_is_movable,
+			 kernel_zone_gen_params),
+	KUNIT_CASE_PARAM(hwpoisoned_nonskippable_page_is_movable,
+			 kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(page_with_movable_ops_is_movable, kernel_zone_gen_params),
 	KUNIT_CASE_PARAM(isolation_ignores_the_bit_on_other_pages,
 			 kernel_zone_gen_params),
@@ -670,14 +839,21 @@ static void refuses_nonskippable_page_anywhere(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
-static const struct offline_skippable_param mode_params[] = {
-	IN_MOVABLE_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
-	IN_KERNEL_ZONE(", contiguous allocation", .mode = PB_ISOLATE_MODE_OTHER),
-	IN_MOVABLE_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
-	IN_KERNEL_ZONE(", CMA", .mode = PB_ISOLATE_MODE_CMA_ALLOC),
-};
+/*
+ * In offlining mode, test_pages_isolated() refuses a page with movable_ops even
+ * if it is marked as skippable.
+ *
+ * It has to be migrated, or it would be lost with its memory block.
+ */
+static void refuses_skippable_page_with_movable_ops(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_isolated(test);
+	struct page *page = pfn_to_page(ph->start_pfn + 1);
 
-KUNIT_ARRAY_PARAM_DESC(mode, mode_params, desc);
+	SetPageMovableOps(page);
+	KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
+	clear_bit(PG_movable_ops, &page->flags.f);
+}
 
 /*
  * In the modes for CMA and contiguous allocation, test_pages_isolated() refuses
@@ -739,7 +915,9 @@ static struct kunit_case offline_skippable_test_isolated_cases[] = {
 	KUNIT_CASE_PARAM(refuses_nonskippable_page_with_any_count,
 			 count_gen_params),
 	KUNIT_CASE_PARAM(refuses_nonskippable_page_anywhere, position_gen_params),
-	KUNIT_CASE_PARAM(refuses_skippable_page_in_other_modes, mode_gen_params),
+	KUNIT_CASE_PARAM(refuses_skippable_page_with_movable_ops, zone_gen_params),
+	KUNIT_CASE_PARAM(refuses_skippable_page_in_other_modes,
+			 other_mode_gen_params),
 	KUNIT_CASE_PARAM(accepts_hwpoisoned_page, zone_gen_params),
 	KUNIT_CASE_PARAM(test_isolated_ignores_the_bit_on_other_pages,
 			 zone_gen_params),

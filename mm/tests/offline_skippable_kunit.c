@@ -237,7 +237,7 @@ static void offlining_counts_free_page_with_the_bit(struct kunit *test)
 	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
-	__set_bit(PG_owner_2, &pfn_to_page(ph->start_pfn)->flags.f);
+	set_bit(PG_offline_skippable, &pfn_to_page(ph->start_pfn)->flags.f);
 	expect_offlined(ph, ph->nr_pages - pageblock_nr_pages);
 }
 
@@ -657,6 +657,35 @@ static void extra_reference_does_not_free_the_page(struct kunit *test)
 }
 
 /*
+ * A memory block with a skippable page that is HWPoison goes offline, and
+ * onlining it again fails with -EHWPOISON.
+ */
+static void block_with_poisoned_page_goes_offline_for_good(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_snapshot offline;
+	struct phantom_memory *ph;
+	unsigned long pfn;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	ph = phantom_memory_add(test, memory_block_size_bytes());
+	phantom_snapshot_take(&offline);
+	phantom_block_online(ph, param->online_type);
+	free_first_quarter(ph);
+	pfn = phantom_end_pfn(ph) - 1;
+	memory_failure(pfn, MF_SW_SIMULATED);
+	KUNIT_EXPECT_TRUE(test, PageHWPoison(pfn_to_page(pfn)));
+	phantom_expect(ph, pfn, 1, PHANTOM_SKIPPABLE);
+
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+	phantom_snapshot_expect(test, &offline);
+	KUNIT_EXPECT_EQ(test, -EHWPOISON,
+			phantom_device_online(ph->start, param->online_type));
+}
+
+/*
  * After each of 200 rounds of onlining and offlining memory with skippable
  * pages, all counters are what they were before.
  */
@@ -695,6 +724,8 @@ static struct kunit_case offline_skippable_cases[] = {
 	KUNIT_CASE_PARAM(old_protocol_is_refused_and_loses_nothing,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(extra_reference_does_not_free_the_page, zone_gen_params),
+	KUNIT_CASE_PARAM(block_with_poisoned_page_goes_offline_for_good,
+			 zone_gen_params),
 	KUNIT_CASE_PARAM(counters_do_not_drift_over_200_rounds, zone_gen_params),
 	{}
 };

@@ -42,7 +42,7 @@ static void free_real_pages(void *pages)
 
 		if (!PageOffline(page))
 			continue;
-		__ClearPageOfflineSkippable(page);
+		ClearPageOfflineSkippable(page);
 		__free_page(page);
 	}
 }
@@ -58,7 +58,7 @@ static struct page *alloc_real_pages(struct kunit *test)
 	split_page(pages, order);
 	for (i = 0; i < NR_REAL_PAGES; i++) {
 		__SetPageOffline(pages + i);
-		__SetPageOfflineSkippable(pages + i);
+		SetPageOfflineSkippable(pages + i);
 	}
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, free_real_pages, pages));
@@ -116,7 +116,7 @@ static struct single_page_balloon *inflate_balloon(struct kunit *test,
 	balloon->dev.migratepage = migrate_balloon_page;
 	balloon->pages = pages;
 
-	__ClearPageOfflineSkippable(page);
+	ClearPageOfflineSkippable(page);
 	__ClearPageOffline(page);
 	balloon_page_enqueue(&balloon->dev, page);
 	KUNIT_ASSERT_EQ(test, 0,
@@ -270,6 +270,44 @@ static void scan_finds_balloon_page(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, start_pfn + 2, pfn);
 }
 
+/*
+ * scan_movable_pages() fails with -EBUSY at a PageOffline() page that is not
+ * skippable even if it is HWPoison.
+ */
+static void scan_stops_at_hwpoisoned_nonskippable_page(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = pfn_to_page(ph->start_pfn);
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	SetPageHWPoison(page);
+	expect_scan(test, ph, -ENOENT, NO_PFN);
+	ClearPageOfflineSkippable(page);
+	expect_scan(test, ph, -EBUSY, NO_PFN);
+	ClearPageHWPoison(page);
+}
+
+/*
+ * scan_movable_pages() finds a page with movable_ops even if it is marked as
+ * skippable or has a reference count of 0.
+ *
+ * With a count of 0, a page that was in a balloon is about to be free.
+ */
+static void scan_finds_any_page_with_movable_ops(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *page = pfn_to_page(ph->start_pfn + 1);
+
+	SetPageMovableOps(page);
+	expect_scan(test, ph, 0, page_to_pfn(page));
+	ClearPageOfflineSkippable(page);
+	set_page_count(page, 0);
+	expect_scan(test, ph, 0, page_to_pfn(page));
+	clear_bit(PG_movable_ops, &page->flags.f);
+}
+
 /* scan_movable_pages() does not look at the page right behind its range. */
 static void scan_ends_with_its_range(struct kunit *test)
 {
@@ -406,7 +444,10 @@ static struct kunit_case offline_skippable_scan_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(scan_stops_at_nonskippable_page_before_movable_page,
 			 zone_gen_params),
+	KUNIT_CASE_PARAM(scan_stops_at_hwpoisoned_nonskippable_page,
+			 zone_gen_params),
 	KUNIT_CASE(scan_finds_balloon_page),
+	KUNIT_CASE_PARAM(scan_finds_any_page_with_movable_ops, zone_gen_params),
 	KUNIT_CASE_PARAM(scan_ends_with_its_range, zone_gen_params),
 	KUNIT_CASE_PARAM(scan_passes_over_large_folio_not_on_lru,
 			 zone_gen_params),
@@ -509,7 +550,12 @@ static void migrate_cannot_move_nonskippable_page(struct kunit *test)
 	phantom_expect(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
 }
 
-/* do_migrate_range() migrates a balloon page that is among skippable pages. */
+/*
+ * do_migrate_range() migrates a balloon page that is among skippable pages, even
+ * if it is marked as skippable itself.
+ *
+ * Pages with movable_ops are not to be marked. If one is, it must not be lost.
+ */
 static void migrate_moves_balloon_page(struct kunit *test)
 {
 	struct page *pages = alloc_real_pages(test);
@@ -517,29 +563,11 @@ static void migrate_moves_balloon_page(struct kunit *test)
 	struct single_page_balloon *balloon;
 
 	balloon = inflate_balloon(test, pages, pages + 2);
+	SetPageOfflineSkippable(pages + 2);
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
 	KUNIT_EXPECT_EQ(test, 1, balloon->nr_migrated);
 	expect_still_skippable(test, pages + 1);
 	expect_still_skippable(test, pages + 3);
-}
-
-/*
- * do_migrate_range() does not even try to isolate a skippable page.
- *
- * Pages with movable_ops must not be marked as skippable. This one is,
- * nevertheless, because isolating and migrating it would succeed.
- */
-static void migrate_does_not_isolate_skippable_page(struct kunit *test)
-{
-	struct page *pages = alloc_real_pages(test);
-	const unsigned long start_pfn = page_to_pfn(pages);
-	struct single_page_balloon *balloon;
-
-	balloon = inflate_balloon(test, pages, pages + 2);
-	__SetPageOfflineSkippable(pages + 2);
-	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
-	KUNIT_EXPECT_EQ(test, 0, balloon->nr_migrated);
-	expect_still_skippable(test, pages + 2);
 }
 
 static const struct file_operations test_fops = {
@@ -595,7 +623,7 @@ static struct folio *page_cache_add(struct kunit *test,
 		kunit_skip(test, "CONFIG_TRANSPARENT_HUGEPAGE is not set");
 
 	for (i = 0; i < 1 << order; i++) {
-		__ClearPageOfflineSkippable(pages + i);
+		ClearPageOfflineSkippable(pages + i);
 		__ClearPageOffline(pages + i);
 		set_page_count(pages + i, i ? 0 : 1);
 	}
@@ -643,11 +671,35 @@ static void expect_not_moved(struct kunit *test, struct address_space *mapping,
 }
 
 /*
+ * do_migrate_range() does not even try to isolate a skippable page.
+ *
+ * The page is in the page cache and only looks like a skippable one, because
+ * isolating and migrating it would succeed.
+ */
+static void migrate_does_not_isolate_skippable_page(struct kunit *test)
+{
+	struct address_space *mapping = create_mapping(test, &movable_aops);
+	struct page *pages = alloc_real_pages(test);
+	const unsigned long start_pfn = page_to_pfn(pages);
+
+	page_cache_add(test, mapping, 0, pages + 2, 0);
+	__SetPageOffline(pages + 2);
+	SetPageOfflineSkippable(pages + 2);
+	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
+	/* If it moved, these pages have other owners. */
+	KUNIT_ASSERT_TRUE(test, PageOffline(pages + 2));
+	ClearPageOfflineSkippable(pages + 2);
+	__ClearPageOffline(pages + 2);
+	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
+	KUNIT_EXPECT_TRUE(test, PageLRU(pages + 2));
+}
+
+/*
  * do_migrate_range() migrates a page cache folio that is among skippable pages,
  * with its contents, even if it has the bit of PG_offline_skippable set.
  *
- * For a page cache folio, the bit is PG_mappedtodisk, and the file system sets
- * it.
+ * For a page cache folio, the bit means something else, and the file system may
+ * set it.
  */
 static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test)
 {
@@ -656,7 +708,8 @@ static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test
 	const unsigned long start_pfn = page_to_pfn(pages);
 	const u64 seq = log_next_seq();
 
-	folio_set_mappedtodisk(page_cache_add(test, mapping, 0, pages + 2, 0));
+	page_cache_add(test, mapping, 0, pages + 2, 0);
+	set_bit(PG_offline_skippable, &pages[2].flags.f);
 	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
 	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 	expect_still_skippable(test, pages);

@@ -594,9 +594,9 @@ void phantom_set(struct phantom_memory *ph, unsigned long pfn,
 
 	for (i = 0; i < nr_pages; i++) {
 		if (state == PHANTOM_SKIPPABLE)
-			__SetPageOfflineSkippable(pfn_to_page(pfn + i));
+			SetPageOfflineSkippable(pfn_to_page(pfn + i));
 		else
-			__ClearPageOfflineSkippable(pfn_to_page(pfn + i));
+			ClearPageOfflineSkippable(pfn_to_page(pfn + i));
 	}
 	if (state == PHANTOM_FREE)
 		phantom_give_to_buddy(ph, pfn, nr_pages);
@@ -782,7 +782,7 @@ struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
 						  folio));
 
 	for (i = 0; i < nr_pages; i++) {
-		__ClearPageOfflineSkippable(pages + i);
+		ClearPageOfflineSkippable(pages + i);
 		__ClearPageOffline(pages + i);
 		set_page_count(pages + i, i ? 0 : 1);
 	}

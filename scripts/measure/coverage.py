@@ -4,7 +4,7 @@
 gcov counts inside the guest, in the objects whose sources the feature's patch
 changes; its numbers come out by way of a user space. What counts is what the
 compiler made: a line whose code is all inlined from a header, as that of
-__SetPageOfflineSkippable() is, is counted there; what was made twice has its
+SetPageOfflineSkippable() is, is counted there; what was made twice has its
 branches twice. What the series adds has to run, or the verdict is fail, unless
 EXCUSED in scripts/measure/coverage.py says why no case can run it.
 build/coverage/ gets the figures as JSON, and the sources in html/index.html.

@@ -18,8 +18,8 @@ CALLS = {
     "folio_test_hugetlb": ("folio_test_large",),
     "folio_test_large": ("folio_test_hugetlb",),
     "folio_test_lru": ("folio_test_active",),
-    "__SetPageOfflineSkippable": ("__ClearPageOfflineSkippable", "SetPageDirty"),
-    "__ClearPageOfflineSkippable": ("__SetPageOfflineSkippable", "ClearPageDirty"),
+    "SetPageOfflineSkippable": ("ClearPageOfflineSkippable", "SetPageDirty"),
+    "ClearPageOfflineSkippable": ("SetPageOfflineSkippable", "ClearPageDirty"),
 }
 NAMES = (
     ("PB_ISOLATE_MODE_MEM_OFFLINE", "PB_ISOLATE_MODE_CMA_ALLOC", "PB_ISOLATE_MODE_OTHER"),

@@ -113,12 +113,14 @@ class Overlay:
 
     def steps(self, tree: str, name: str, laid: Laid) -> List[Tuple[Path, str]]:
         """Each patch, and the tree that there is after it and the new files that it brings."""
-        has_feature = self.has_feature(tree)
-        own = self._own(tree, laid)
-        found = []
+        patches, own, found = list(laid.paths), self._own(tree, laid), []
+        # Who has the feature has those patches as well that come before it.
+        there = patches[:1 + max(at for at, patch in enumerate(patches)
+                                 if FEATURE_FILE in laid.paths[patch])] \
+            if self.has_feature(tree) else []
         self.ours.git("read-tree", tree, index=self._index)
-        for patch, paths in laid.paths.items():
-            if not (has_feature and FEATURE_FILE in paths):
+        for patch in patches:
+            if patch not in there:
                 self._apply(laid, patch, name)
             queues.put(self.ours, self._index, {path: laid.new[path]
                                                 for path in laid.brought[patch] if path not in own})

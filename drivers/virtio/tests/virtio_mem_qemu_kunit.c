@@ -458,7 +458,7 @@ static unsigned int allow_offlining(struct qemu_mem *qm)
 			struct page *page = pfn_to_page(pfn);
 
 			if (mem->state == MEM_ONLINE && PageOffline(page))
-				__SetPageOfflineSkippable(page);
+				SetPageOfflineSkippable(page);
 		}
 		memory_block_put(mem);
 	}

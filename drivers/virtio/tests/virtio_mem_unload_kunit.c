@@ -213,10 +213,10 @@ static void unloading_leaves_plugged_pages_alone(struct kunit *test)
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 	struct page *page = vmt_use_page(vmt, VMT_MB / 2 - 1);
 
-	__set_bit(PG_owner_2, &page->flags.f);
+	set_bit(PG_offline_skippable, &page->flags.f);
 	vmt_unbind(vmt);
-	KUNIT_EXPECT_TRUE(test, test_bit(PG_owner_2, &page->flags.f));
-	__clear_bit(PG_owner_2, &page->flags.f);
+	KUNIT_EXPECT_TRUE(test, test_bit(PG_offline_skippable, &page->flags.f));
+	clear_bit(PG_offline_skippable, &page->flags.f);
 }
 
 /*
