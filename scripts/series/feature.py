@@ -17,7 +17,7 @@ from series.git import Repository
 # What the feature is made of: a file, and what it has in it.
 FLAG = re.compile(rf"\b{FEATURE}\b")
 ACCESSORS = re.compile(r"PAGEFLAG\(OfflineSkippable\b")
-USE = re.compile(r"\bPageOfflineSkippable\(|\bpage_offline_skippable\(")
+USE = re.compile(r"\bPageOfflineSkippable\(|\bpage_is_offline_skippable\(")
 SETTER = re.compile(r"\b(?:__)?SetPageOfflineSkippable\(")
 PARTS = ((FEATURE_FILE, FLAG, FEATURE), (FEATURE_FILE, ACCESSORS, "PageOfflineSkippable()"),
          *((path, USE, "any test of the flag") for path in
