@@ -75,7 +75,9 @@ struct poison_param {
 
 static const struct poison_param poison_params[] = {
 	{ "in an interrupt", false },
+#ifdef CONFIG_SMP
 	{ "on another CPU", true },
+#endif
 };
 
 KUNIT_ARRAY_PARAM_DESC(poison, poison_params, desc);
