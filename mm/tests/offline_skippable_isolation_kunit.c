@@ -13,7 +13,8 @@
 #include <linux/preempt.h>
 #include <linux/smp.h>
 
-#include "../page_alloc.h"
+#include "../internal.h"
+#include <kunit/memory_compat.h>
 #include "offline_skippable.h"
 
 #define MODE_OFFLINE	PB_ISOLATE_MODE_MEM_OFFLINE

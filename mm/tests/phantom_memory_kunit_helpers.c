@@ -19,7 +19,8 @@
 #include <linux/slab.h>
 
 #include "../internal.h"
-#include "../page_alloc.h"
+#include <kunit/memory_compat.h>
+
 
 /*
  * Room for layouts of a few pageblocks, aligned such that neither isolation nor
