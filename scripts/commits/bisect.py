@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--good", metavar="COMMIT", required=True, help="a commit that passes")
     group.add_argument("--bad", metavar="COMMIT", required=True,
                        help="a later commit that does not")
+    parser.add_argument("--report", action="store_true",
+                        help="write a mail and a page of HTML about what is found")
     arguments.add_for_commits(parser)
 
 
@@ -33,5 +35,6 @@ def main(args: argparse.Namespace) -> Exit:
     with build_lock("suite bisect"):
         require(for_commits(setup, not args.no_sandbox), not args.no_install)
         found = bisect(args.kdir, args.good, args.bad, BUILD / "results" / "bisect",
-                       lambda commits, good: Tester(setup, commits, good, not args.no_sandbox))
+                       lambda commits, good: Tester(setup, commits, good, not args.no_sandbox),
+                       report=args.report)
     return Exit.OK if found.sure else Exit.CASE_FAILED

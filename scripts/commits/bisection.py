@@ -11,40 +11,28 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import math
 import os
 import re
 import shutil
 import time
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from base.files import REPO, fresh, write
 from base.outcome import BAD, Exit, Fail
 from base.progress import result, say
-from commits.report import worst
+from commits.chance import CERTAIN, Seen, repeats, sample
+from commits.command import for_range
+from commits.report import write_letter
 from commits.repository import Commit, Commits
+from commits.table import Table, worst
 from commits.tester import Tester
 from commits.trial import OF_THE_COMMIT, Trial, assertion
 
-CERTAIN = 3  # a commit that fails that often in a row always fails
 AGAIN = 2  # if the bad end always fails, so must any bad commit; once may be an accident
-SAMPLE = 20  # boots to see how often one fails that does not always
-DOUBT = 0.001  # that any commit of a bisection is called good by chance
 DONE = re.compile(r"^([0-9a-f]{40,64}) is the first bad commit", re.MULTILINE)
 LEFT = re.compile(r"The first bad commit could be any of:\n((?:[0-9a-f]{40,64}\n)+)")
 ROUGHLY = re.compile(r"\(roughly (\d+) steps?\)")
-
-
-def repeats(failed: int, boots: int, commits: int) -> int:
-    """How often a commit has to pass, if the bad end failed that many times in so many boots."""
-    if failed == boots:
-        return 1
-    rate = failed / boots
-    # The sample may have been an unlucky one: reckon with a standard error less.
-    low = max(rate - math.sqrt(rate * (1 - rate) / boots), 0.5 / boots)
-    steps = math.ceil(math.log2(commits + 1)) + 1
-    return math.ceil(math.log(DOUBT / steps) / math.log(1 - low))
 
 
 @dataclasses.dataclass
@@ -54,11 +42,19 @@ class Found:
     commit: Commit
     parent: Commit
     trial: Trial
-    bad: str
-    good: str
+    before: Trial  # of the parent
+    seen: Seen
     reverted: str
     sure: bool
     steps: int
+
+    @property
+    def bad(self) -> str:
+        return f"{self.seen.failed} of {self.seen.boots}"
+
+    @property
+    def good(self) -> str:
+        return f"{self.seen.passed} of {self.seen.before}"
 
 
 class Bisection:
@@ -70,6 +66,7 @@ class Bisection:
         self.good, self.bad = good, bad
         self.repeat = 1
         self.failed_of = (0, 0)  # of so many boots of the bad end
+        self.trial_of_bad: Optional[Trial] = None
         self.steps: List[Tuple[str, Trial]] = []
 
     def check_ends(self) -> None:
@@ -78,13 +75,11 @@ class Bisection:
         good = self._test(self.good)
         self._expect_good(good)
         boots = self.tester.boots(self.bad)
-        trials_of_bad = list(itertools.islice(boots, CERTAIN))
+        trials_of_bad = sample(boots, lambda trial: trial.code in BAD, lambda failed: say(
+            f"{self.bad[:12]} failed {failed} of {CERTAIN} times: finding out how often it does"))
         failed = sum(trial.code in BAD for trial in trials_of_bad)
-        if failed < CERTAIN:
-            say(f"{self.bad[:12]} failed {failed} of {CERTAIN} times: finding out how often it "
-                "does")
-            trials_of_bad += itertools.islice(boots, SAMPLE - CERTAIN)
-            failed = sum(trial.code in BAD for trial in trials_of_bad)
+        self.trial_of_bad = next((trial for trial in trials_of_bad if trial.code in BAD),
+                                 trials_of_bad[0])
         if not failed:
             raise Fail(Exit.BAD_INPUT, f"--bad={self.bad[:12]} passes, {len(trials_of_bad)} times "
                        "in a row", "pass a commit that fails; ./suite ci says which do")
@@ -153,18 +148,24 @@ class Bisection:
                     break
         else:
             failed = failed or [trial]
-        passed = list(itertools.takewhile(lambda trial: trial.code is Exit.OK, itertools.islice(
-            self.tester.boots(parent), enough)))
+        passed = 0
+        for before in itertools.islice(self.tester.boots(parent), enough):
+            if before.code is not Exit.OK:
+                break
+            passed += 1
         undone = self.commits.reverted(commit, self.bad)
+        called_good = 1 + sum(trial.code is Exit.OK for _, trial in self.steps)
+        bad_boots = sum(trial.code in BAD for trial in failed)
         return Found(self.commits.describe(commit), self.commits.describe(parent), failed[-1],
-                     f"{len(failed)} of {boots}", f"{len(passed)} of {enough}",
+                     before, Seen(bad_boots, boots, passed, enough, called_good, self.failed_of),
                      self._test(undone).word if undone else "does not revert cleanly",
-                     len(failed) == min(CERTAIN, enough) and len(passed) == enough,
+                     bad_boots == min(CERTAIN, enough) and passed == enough,
                      len(self.steps))
 
 
 def bisect(kdir: Path, good_name: str, bad_name: str, folder: Path,
-           make_tester: Callable[[Commits, str], Tester], repo: Path = REPO) -> Found:
+           make_tester: Callable[[Commits, str], Tester], repo: Path = REPO,
+           report: bool = False) -> Found:
     """The whole way from two names to a commit."""
     begin = time.monotonic()
     commits = Commits(kdir, repo=repo)
@@ -182,7 +183,23 @@ def bisect(kdir: Path, good_name: str, bad_name: str, folder: Path,
     bisection.check_ends()
     found = bisection.confirm(bisection.run())
     _report(fresh(folder), found, bisection, time.monotonic() - begin)
+    if report:
+        table = _table(found, bisection, f"bisection, {good_name}..{bad_name}", folder)
+        write_letter(folder, table, for_range(bisection.tester.setup, table))
     return found
+
+
+def _table(found: Found, bisection: Bisection, what: str, folder: Path) -> Table:
+    """What is to be told to others: the commit before the culprit, that one, and the bad end."""
+    rows = [(found.parent, found.before), (found.commit, found.trial)]
+    if found.commit.id != bisection.bad and bisection.trial_of_bad:
+        rows.append((bisection.commits.describe(bisection.bad), bisection.trial_of_bad))
+    table = Table(len(rows) - 1, f"{what}, in {found.steps} steps")
+    for commit, trial in rows:
+        table.add(commit, trial, folder)
+    if table.culprit:
+        table.make_sure(found.seen)
+    return table
 
 
 def _report(folder: Path, found: Found, bisection: Bisection, spent: float) -> None:
@@ -219,6 +236,7 @@ def _report(folder: Path, found: Found, bisection: Bisection, spent: float) -> N
         "first_case": found.trial.first_bad_case, "assertion": said,
         "where": found.trial.where, "sure": found.sure,
         "bad": found.bad, "parent_good": found.good, "reverted_on_tip": found.reverted,
+        "error": found.seen.error,
         "bad_failed": list(bisection.failed_of), "repeat": bisection.repeat,
         "steps": [{"commit": commit, "verdict": trial.word, "reason": trial.reason,
                    "seconds": round(trial.seconds, 2), "known": trial.known}

@@ -15,7 +15,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, Generator, Iterator, Optional, Sequence, Tuple
+from typing import Callable, Dict, Generator, Optional, Sequence, Tuple
 
 from base.files import digest, digest_of_files, fresh, is_full, write
 from base.jobs import Pipeline
@@ -174,7 +174,7 @@ class Tester:
             raise fail
         return Trial(fail.code, fail.what)
 
-    def boots(self, commit: str) -> Iterator[Trial]:
+    def boots(self, commit: str) -> Generator[Trial, None, None]:
         """Build a commit, and boot it again and again, whatever is remembered."""
         folder = fresh(self.commits.work / "again" / commit)
         kernel = self._build(self.commits.lay(commit), folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Dict, List, Optional, Tuple
 
 from base.files import write
 from base.outcome import Exit
-from guest.verdict import WORDS, Verdict, got_to, without_times
+from guest.verdict import WORDS, Case, Verdict, got_to, suites, without_times
 
 # These are a commit's own; any other failure is of what is around it.
 OF_THE_COMMIT = (Exit.PATCH, Exit.BUILD, Exit.NO_FEATURE)
@@ -20,6 +21,8 @@ FILES = ("test.log", "results.json", "results.ktap", "trace.txt", "build-errors.
 ASSERTION = re.compile(r"^ *# \w+: (?:EXPECTATION|ASSERTION) FAILED at .*", re.MULTILINE)
 NEXT_RESULT = re.compile(r"^ *(?:not )?ok \d+ |^ *# \w+: (?:EXPECTATION|ASSERTION) FAILED",
                          re.MULTILINE)
+# A file of ours, as the compiler sees it, from the folder that is built in.
+OURS = re.compile(r"( at )(?:\.\./)+tree/[^/ ]+/")
 # The line of a trace that has the instruction, by architecture.
 INSTRUCTION = re.compile(r"^(?:RIP: |EIP: |pc : |epc : |NIP |Krnl PSW : ).*", re.MULTILINE)
 
@@ -90,13 +93,26 @@ class Trial:
                 "machine" for reason in self.retried]
 
 
-def assertion(log: str) -> str:
-    """The lines of the first expectation that failed."""
+def assertion(log: str, case: str = "") -> str:
+    """The lines of the first expectation that failed; of a case, if one is given by its name."""
+    if case:
+        log = "\n".join(line for suite in suites(log) for found in suite.cases
+                        if found.state == "not ok" and _is_case(found, case)
+                        for line in found.said)
     found = ASSERTION.search(log)
     if not found:
         return ""
     end = NEXT_RESULT.search(log, found.end())
-    return log[found.start():end.start() if end else found.end() + 1000].strip()
+    lines = log[found.start():end.start() if end else found.end() + 1000].splitlines()
+    # KUnit indents what it says; all else on the console is somebody else's.
+    said = itertools.takewhile(lambda line: line.startswith(" "), lines[1:])
+    return "\n".join([OURS.sub(r"\1", lines[0]), *said]).strip()
+
+
+def _is_case(found: Case, name: str) -> bool:
+    """Is that the name of a result of the console? kunit.py puts a dot before a parameter."""
+    suite, _, case = name.partition(".")
+    return found.suite == suite and found.name == case.replace(".", " ", 1)
 
 
 def changed(before: Dict[str, str], after: Dict[str, str]) -> List[Tuple[str, str, str]]:

@@ -20,8 +20,9 @@ SAYS = "mm/other.c"
 # What a kernel must have, for its commits to be tested.
 TOOL = {f"{KUNIT}/kunit.py": "kunit\n"}
 CODES = {"fail": Exit.CASE_FAILED, "crash": Exit.CRASH, "hang": Exit.HANG}
-LOG = ("    # case_a: EXPECTATION FAILED at mm/tests/x.c:7\n    Expected 1 == 2\n"
-       "    not ok 1 case_a\n")
+LOG = ("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..2\n"
+       "    # case_a: EXPECTATION FAILED at mm/tests/x.c:7\n    Expected 1 == 2\n"
+       "    not ok 1 case_a\n    ok 2 case_b\nnot ok 1 s\n")
 
 
 class FakeTester(Tester):
@@ -67,7 +68,10 @@ class FakeTester(Tester):
             word = "crash"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "test.log").write_text(LOG if word else "")
-        cases = {"s.case_a": "FAIL" if word else "PASS", "s.case_b": "PASS"}
+        cases = {"s.case_a": "FAIL" if word else "PASS",
+                 "s.case_b": "FAIL" if "case_b" in text else "PASS"}
+        if "case_b" in text and not word:
+            word = "fail"
         counts = {"passed": 2 - bool(word), "failed": int(bool(word))}
         retried = ("Oops: int3",) if "second try" in text else ()
         return Booted(Verdict(CODES.get(word, Exit.OK), "", counts, retried), cases)

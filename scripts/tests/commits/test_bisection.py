@@ -13,7 +13,7 @@ from unittest import mock
 import main
 from base.files import REPO
 from base.outcome import Exit, Fail
-from commits import bisection
+from commits import bisection, chance
 from commits.bisect_step import BAD_COMMIT, CANNOT_TELL, STOP, tell
 from tests import fixture
 from tests.commits.fake_tester import SAYS, TOOL, FakeTester
@@ -35,12 +35,12 @@ class BisectTest(fixture.Case):
             files = {SAYS: f"{word}\n"} if word != "harmless" else {f"mm/{number}.c": "new\n"}
             self.commits.append(self.commit(f"{number}: {word}", files))
 
-    def bisect(self, good: str = "", bad: str = "") -> bisection.Found:
+    def bisect(self, good: str = "", bad: str = "", report: bool = False) -> bisection.Found:
         self.shown = io.StringIO()
         with contextlib.redirect_stdout(self.shown), contextlib.redirect_stderr(io.StringIO()):
             return bisection.bisect(self.kernel, good or self.commits[0],
                                     bad or self.commits[-1], self.root / "results", FakeTester,
-                                    self.repo)
+                                    self.repo, report)
 
     def refused(self, good: str = "", bad: str = "") -> Fail:
         with self.assertRaises(Fail) as caught:
@@ -83,12 +83,24 @@ class BisectTest(fixture.Case):
         found = self.bisect()
         self.assertEqual((found.commit.id, found.sure), (self.commits[6], True))
 
+    def test_the_mail_has_the_culprit_and_how_sure_that_is(self) -> None:
+        self.grow(*["good", "harmless", "harmless"], "flaky fail", *["harmless"] * 3)
+        found = self.bisect(report=True)
+        text = (self.root / "results/report.eml").read_text()
+        culprit, parent = self.commits[4][:12], self.commits[3][:12]
+        self.assertIn(f"\n#regzbot introduced: {culprit}\n", text)
+        self.assertIn(f'{culprit} ("4: flaky fail")', text)
+        self.assertIn(f"./suite ci --kdir=linux --range={parent}..{culprit} s.case_a\n", text)
+        self.assertRegex(text, r"robability of error: [0-9.e-]+")
+        self.assertLess(found.seen.error, chance.DOUBT)
+        self.assertIn("s.case_a", (self.root / "results/report.html").read_text())
+
     def test_how_often_a_commit_has_to_pass(self) -> None:
-        self.assertEqual(bisection.repeats(3, 3, 1000), 1)
+        self.assertEqual(chance.repeats(3, 3, 1000), 1)
         for failed in (1, 6, 19):
-            times = bisection.repeats(failed, 20, 44)
-            self.assertLess((1 - failed / 20) ** times * 7, bisection.DOUBT)
-        self.assertGreater(bisection.repeats(2, 20, 44), bisection.repeats(10, 20, 44))
+            times = chance.repeats(failed, 20, 44)
+            self.assertLess((1 - failed / 20) ** times * 7, chance.DOUBT)
+        self.assertGreater(chance.repeats(2, 20, 44), chance.repeats(10, 20, 44))
 
     def test_a_rerun_tests_nothing_again_but_the_ends(self) -> None:
         self.grow("good", "harmless", "harmless", "fail", "harmless", "harmless")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import random
 import xml.etree.ElementTree as xml
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from unittest import mock
 from base.files import write
 from base.outcome import Exit, Fail
 from commits import ci, trial
-from commits.report import Report, worst
+from commits.report import Report
 from commits.repository import Commit
+from commits.table import Table, worst
 from guest.setup import Setup
 from tests import fixture
 from tests.commits.fake_tester import SAYS, TOOL, FakeTester
@@ -64,10 +66,10 @@ class CiTest(fixture.Case):
                                                "after": "FAIL"}])
         self.assertEqual(rows[3]["changed"], [])  # as in the last commit that ran
         self.assertEqual(rows[5]["changed"][0]["after"], "PASS")
-        suite = xml.parse(self.results / "ci.junit.xml").getroot()
-        self.assertEqual([case[0].get("type") if len(case) else "" for case in suite],
-                         ["", "fail", "does not build", "crash", "hang", ""])
-        self.assertEqual((suite.get("tests"), suite.get("failures")), ("6", "4"))
+        suite = xml.parse(self.results / "ci.junit.xml").getroot()[0]
+        self.assertEqual([case[0].get("type", "") if len(case) else "" for case in suite],
+                         ["", "", "fail", "does not build", "crash", "hang", ""])
+        self.assertEqual((suite.get("tests"), suite.get("failures")), ("7", "4"))
         self.assertTrue((self.results / rows[1]["folder"] / "test.log").exists())
         table = (self.results / "ci.md").read_text()
         self.assertEqual(table.count("\n| "), 8)
@@ -133,7 +135,7 @@ class CiTest(fixture.Case):
         self.assertEqual(self.refused().code, Exit.MISSING)
         self.assertEqual((self.words(), self.held()["complete"]), (["pass"], False))
         self.assertIn("QEMU was killed", self.held()["stopped"])
-        suite = xml.parse(self.results / "ci.junit.xml").getroot()
+        suite = xml.parse(self.results / "ci.junit.xml").getroot()[0]
         self.assertEqual(suite.get("errors"), "1")
         self.assertIn("QEMU was killed", (self.results / "ci.md").read_text())
         self.assertEqual(self.refused().code, Exit.MISSING)
@@ -153,6 +155,75 @@ class CiTest(fixture.Case):
             self.assertEqual(self.run_ci(), Exit.OK)
             self.assertIn("an earlier boot ended before the first case (Oops: int3)",
                           self.shown.getvalue())
+
+    def test_the_base_is_told_and_what_fails_there_is_not_blamed_on_others(self) -> None:
+        self.say("fail", "fail case_b", "good", "fail")
+        self.assertEqual(self.run_ci(range="HEAD~3.."), Exit.CASE_FAILED)
+        base, second = self.commit_at("HEAD~3"), self.commit_at("HEAD~2")
+        held = self.held()
+        self.assertEqual((held["base"]["commit"], held["base"]["subject"]), (base, "be fail"))
+        self.assertEqual([[(one["case"], one["judged"]) for one in row["failures"]]
+                          for row in held["commits"]],
+                         [[("s.case_a", "base"), ("s.case_b", "broken")], [],
+                          [("s.case_a", "broken")]])
+        self.assertEqual(held["first_bad"], {"commit": second, "case": "s.case_b"})
+        for line in (f'base: {base[:12]} ("be fail"): fail',
+                     "s.case_a: FAIL, fails on the base too",
+                     "s.case_b: PASS -> FAIL, broken by this", "fails on the base too: s.case_a"):
+            self.assertIn(line, self.shown.getvalue())
+
+    def commit_at(self, name: str) -> str:
+        return fixture.git(self.kernel, "rev-parse", name).strip()
+
+    def mail_of_report(self) -> str:
+        self.assertIn("report.html", self.shown.getvalue())
+        return (self.results / "report.eml").read_text()
+
+    def test_a_report_makes_sure_of_the_culprit(self) -> None:
+        self.say("good", "unbuildable", "fail", "fail still")
+        self.assertEqual(self.run_ci(range=f"{self.base}..", report=True), Exit.BUILD)
+        text = self.mail_of_report()
+        # What does not build is the first that is bad, and nobody boots it.
+        self.assertIn("[REGRESSION] build fails since", text)
+        self.assertIn("x.c:1: error: bad", text)
+        self.say("good", "fail", "fail still")
+        self.run_ci(range="HEAD~3..", report=True)
+        text = self.mail_of_report()
+        good, bad = self.commit_at("HEAD~2")[:12], self.commit_at("HEAD~1")[:12]
+        self.assertIn(f"\n#regzbot introduced: {bad}\n", text)
+        self.assertIn("It fails 3 of 3 boots; the commit before it passes 3 of 3.", text)
+        self.assertIn("case_a: EXPECTATION FAILED at mm/tests/x.c:7\n    Expected 1 == 2\n", text)
+        self.assertIn(f"    ./suite ci --kdir=linux --range={good}..{bad} s.case_a\n", text)
+        self.assertNotIn(str(self.root), text)
+
+    def test_a_report_on_what_fails_now_and_then_has_its_probability_of_error(self) -> None:
+        FakeTester.chance = random.Random(3)  # with which the first boot fails
+        self.say("good", "flaky fail")
+        self.run_ci(range="HEAD~2..", report=True)
+        self.assertRegex(self.mail_of_report(), r"It fails \d+ of 20 boots; .* passes (\d+) of \1"
+                         r"\.\nProbability of error: 0\.")
+
+    def test_a_report_acquits_a_commit_that_does_not_fail_again(self) -> None:
+        self.say("good", "accident")
+        FakeTester.accidents = 1
+        self.run_ci(range="HEAD~2..", report=True)
+        self.assertEqual(FakeTester.accidents, 0)
+        text = self.mail_of_report()
+        self.assertIn("None of these commits is seen to break anything.", text)
+        self.assertIn("since when: boot (failed once, then in none of 20 boots)", text)
+        self.assertNotIn("#regzbot", text)
+        self.assertIsNone(self.held()["first_bad"])
+
+    def test_a_report_where_nothing_broke(self) -> None:
+        self.say("good")
+        self.assertEqual(self.run_ci(range="HEAD~1..", report=True), Exit.OK)
+        self.assertIn("None of these commits is seen to break anything.", self.mail_of_report())
+
+    def test_b4_gets_json_and_nothing_else(self) -> None:
+        self.say("good", "fail")
+        for subject, status in ((None, "fail"), ("be good", "pass"), ("be fail", "fail")):
+            self.run_ci(range="HEAD~2..", format="b4", subject=subject)
+            self.assertEqual(json.loads(self.shown.getvalue())[0]["status"], status)
 
     def test_mails(self) -> None:
         box = self.root / "box"
@@ -195,13 +266,14 @@ class CiTest(fixture.Case):
 class ReportTest(fixture.Case):
     def test_whatever_is_in_a_name_the_files_can_be_read(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
-            report = Report(self.root / "results", 1)
+            report = Report(self.root / "results", Table(1, "one"))
             commit = Commit("1" * 40, "a \x1b[31m\x00 | `b` <img>\ud800", "me")
             report.add(commit, trial.Trial(Exit.OK, ""))
             report.add(commit, trial.Trial(Exit.CRASH, "BUG: \x07\n\ufffe", cases={"a\x08": "x"}))
-        suite = xml.parse(self.root / "results/ci.junit.xml").getroot()
-        self.assertEqual(len(suite), 1)
-        row = (self.root / "results/ci.md").read_text().splitlines()[4]
+        suite = xml.parse(self.root / "results/ci.junit.xml").getroot()[0]
+        self.assertEqual(len(suite), 2)
+        row = next(line for line in (self.root / "results/ci.md").read_text().splitlines()
+                   if line.startswith("| base"))
         self.assertIn(r"\| \`b\` \<img\>", row)
         self.assertEqual(len(row.replace(r"\|", "").split("|")), 7)
 
@@ -223,6 +295,10 @@ class TrialTest(fixture.Case):
                "    # one: EXPECTATION FAILED at x.c:2\n    Expected c\n    not ok 1 one\n")
         self.assertEqual(trial.assertion(log).splitlines()[-1].strip(), "a == 1")
         self.assertEqual(trial.assertion("    ok 1 one\n"), "")
+        self.assertEqual(trial.assertion(
+            "    # one: EXPECTATION FAILED at ../../tree/linux-ci/mm/x.c:1\n    Expected a\n"
+            "Built 1 zonelists\n    not ok 1 one\n").splitlines(),
+            ["# one: EXPECTATION FAILED at mm/x.c:1", "    Expected a"])
         self.assertIn("Expected c", trial.assertion(log.split("a == 1\n")[1]))
 
     def test_a_changed_case_may_be_new_or_gone(self) -> None:
