@@ -10,19 +10,26 @@
  *
  * - onlining leaves every page PageOffline(), with a reference count of
  *   PHANTOM_PAGE_COUNT, as if the test were the driver that owns the pages;
- * - while a test case runs, zones without other memory are guarded such that no
- *   allocation takes pages from them, see phantom_guard(). Only in these zones
- *   may pages be in the buddy;
+ * - nobody but a test case can online it;
+ * - while a test case runs, zones without other memory are guarded such that
+ *   allocations do not take pages from them, see phantom_guard(). Only in these
+ *   zones may pages be in the buddy;
  * - when phantom memory goes offline at the end of a test case, no page of it
  *   may be in use.
  *
- * Everything is undone when the test case ends, whether it succeeded or not.
+ * It all is undone when the test case ends, whether it succeeded or not. What
+ * stays is what adding memory raises and removing memory does not lower: max_pfn,
+ * and min_free_kbytes if khugepaged has it raised for more zones.
+ *
+ * Test cases are skipped where all this would not be safe, see
+ * phantom_require(): on what may be a real machine, and once user space runs.
  */
 #ifndef _KUNIT_PHANTOM_MEMORY_H
 #define _KUNIT_PHANTOM_MEMORY_H
 
 #include <linux/memory_hotplug.h>
 #include <linux/mmzone.h>
+#include <linux/notifier.h>
 #include <linux/types.h>
 
 struct folio;
@@ -43,6 +50,7 @@ struct memory_block;
  * @nr_pages: the number of pages in the online part
  * @block: the memory block, if the online part is one that the driver core
  *	onlined; otherwise NULL
+ * @nb: keeps others from onlining the memory
  */
 struct phantom_memory {
 	struct kunit *test;
@@ -54,6 +62,7 @@ struct phantom_memory {
 	unsigned long start_pfn;
 	unsigned long nr_pages;
 	struct memory_block *block;
+	struct notifier_block nb;
 };
 
 /**
@@ -67,6 +76,7 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
 	return ph->start_pfn + ph->nr_pages;
 }
 
+void phantom_require(struct kunit *test);
 void phantom_guard(struct kunit *test);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
@@ -109,8 +119,9 @@ struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
 /**
  * struct phantom_snapshot - what memory hotplug has to account for
  * @zone: the zones of the node that phantom memory is added to, in pages and
- *	pageblocks. The number of free pages is compared only for zones that
- *	have no memory but phantom memory, as in others it changes all the time.
+ *	pageblocks. The number of free pages and %WMARK_MIN are compared only
+ *	for zones that have no memory but phantom memory, as in others they
+ *	change.
  * @node_present: present pages of the node
  * @node_spanned: spanned pages of the node
  * @totalram: totalram_pages()
@@ -123,6 +134,7 @@ struct phantom_snapshot {
 		unsigned long present;
 		unsigned long spanned;
 		unsigned long isolated;
+		unsigned long watermark;
 		unsigned long free;
 	} zone[MAX_NR_ZONES];
 	unsigned long node_present;

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/page_ref.h>
+#include <linux/workqueue.h>
 
 #include "offline_skippable.h"
 
@@ -785,8 +786,39 @@ static void phantom_memory_is_never_allocated(struct kunit *test)
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_FREE);
 }
 
+struct online_work {
+	struct work_struct work;
+	u64 start;
+	int ret;
+};
+
+static void online_memory_block(struct work_struct *work)
+{
+	struct online_work *ow = container_of(work, struct online_work, work);
+
+	ow->ret = phantom_device_online(ow->start, MMOP_ONLINE_MOVABLE);
+}
+
+/*
+ * Nobody but a test case can online phantom memory, as a rule of udev might.
+ */
+static void phantom_memory_is_not_onlined_by_others(struct kunit *test)
+{
+	struct online_work ow = { .start = phantom_memory_get(test)->start };
+
+	INIT_WORK_ONSTACK(&ow.work, online_memory_block);
+	schedule_work(&ow.work);
+	flush_work(&ow.work);
+	destroy_work_on_stack(&ow.work);
+
+	KUNIT_EXPECT_EQ(test, -EPERM, ow.ret);
+	if (!ow.ret)
+		KUNIT_EXPECT_EQ(test, 0, phantom_device_offline(ow.start));
+}
+
 static struct kunit_case offline_skippable_phantom_cases[] = {
 	KUNIT_CASE_PARAM(phantom_memory_is_never_allocated, zone_gen_params),
+	KUNIT_CASE(phantom_memory_is_not_onlined_by_others),
 	{}
 };
 

@@ -5,22 +5,47 @@
 #include <kunit/phantom_memory.h>
 #include <kunit/test-bug.h>
 #include <kunit/test.h>
+#include <linux/cc_platform.h>
+#include <linux/cpufeature.h>
+#include <linux/device/driver.h>
 #include <linux/gfp.h>
+#include <linux/initrd.h>
 #include <linux/ioport.h>
 #include <linux/jhash.h>
 #include <linux/memblock.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/notifier.h>
 #include <linux/page-isolation.h>
 #include <linux/page_ref.h>
 #include <linux/printk.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/vmstat.h>
+
+#ifdef CONFIG_X86
+#include <asm/mshyperv.h>
+#include <xen/xen.h>
+#endif
 
 #include "../internal.h"
 #include <kunit/memory_compat.h>
 
+
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "phantom_memory."
+
+static bool any_machine = IS_ENABLED(CONFIG_PHANTOM_MEMORY_KUNIT_ANY_MACHINE);
+module_param(any_machine, bool, 0644);
+MODULE_PARM_DESC(any_machine,
+		 "Map addresses that nothing responds to even if this may be a real machine");
+
+static bool running_system;
+module_param(running_system, bool, 0644);
+MODULE_PARM_DESC(running_system,
+		 "Hotplug memory that does not exist even if user space may notice");
 
 /*
  * Room for layouts of a few pageblocks, aligned such that neither isolation nor
@@ -35,12 +60,8 @@ static struct phantom_memory *phantom_shared;
 /* The phantom memory that is being onlined, for phantom_online_page() */
 static struct phantom_memory *phantom_onlining;
 
-/* What phantom_guard() has changed in the zones of the node */
-static struct phantom_guard {
-	bool raised;
-	long lowmem_reserve;
-	unsigned long watermark[NR_WMARK];
-} phantom_guards[MAX_NR_ZONES];
+/* The zones of the node that phantom_guard() guards */
+static bool phantom_guards[MAX_NR_ZONES];
 
 /*
  * More pages than a zone can have, even after __zone_watermark_ok() has taken
@@ -61,7 +82,7 @@ static void phantom_guard_raise(void)
 	for (i = 0; i < MAX_NR_ZONES; i++) {
 		struct zone *zone = &NODE_DATA(phantom_nid())->node_zones[i];
 
-		if (!phantom_guards[i].raised)
+		if (!phantom_guards[i])
 			continue;
 		guard(spinlock_irqsave)(&zone->lock);
 		zone->lowmem_reserve[i] = PHANTOM_GUARD;
@@ -86,29 +107,30 @@ static struct notifier_block phantom_guard_nb = {
 
 static void phantom_guard_drop(void *unused)
 {
-	int i, j;
+	int i;
 
 	unregister_memory_notifier(&phantom_guard_nb);
 	for (i = 0; i < MAX_NR_ZONES; i++) {
 		struct zone *zone = &NODE_DATA(phantom_nid())->node_zones[i];
 
-		if (!phantom_guards[i].raised)
+		if (!phantom_guards[i])
 			continue;
-		guard(spinlock_irqsave)(&zone->lock);
-		zone->lowmem_reserve[i] = phantom_guards[i].lowmem_reserve;
-		for (j = 0; j < NR_WMARK; j++)
-			zone->_watermark[j] = phantom_guards[i].watermark[j];
-		phantom_guards[i].raised = false;
+		/* No zone has a reserve from allocations meant for it. */
+		scoped_guard(spinlock_irqsave, &zone->lock)
+			zone->lowmem_reserve[i] = 0;
+		phantom_guards[i] = false;
 	}
+	/* Not those from before: what they depend on may have changed. */
+	setup_per_zone_wmarks();
 }
 
 static bool phantom_guarded(const struct phantom_memory *ph)
 {
-	return phantom_guards[zone_idx(ph->zone)].raised;
+	return phantom_guards[zone_idx(ph->zone)];
 }
 
 /**
- * phantom_guard() - make sure that nobody allocates phantom memory
+ * phantom_guard() - keep the page allocator from handing out phantom memory
  * @test: the test case; the guard is dropped when it ends
  *
  * No allocation takes a page from a zone if that left fewer free pages than its
@@ -122,21 +144,22 @@ static bool phantom_guarded(const struct phantom_memory *ph)
  * allocations could take phantom memory, and the watermarks are raised again,
  * for the sake of others, by a memory notifier.
  *
+ * Two kinds of allocations do not obey watermarks. Those that reclaim needs,
+ * ALLOC_NO_WATERMARKS, try all other zones first, and phantom_find_range() sees
+ * to it that these are not short of memory. And alloc_contig_pages() takes any
+ * range that is free; while the kernel boots, nobody but test cases calls it.
+ * Should one of them take a page of phantom memory, then the test case fails.
+ *
  * Context: May sleep.
  */
 void phantom_guard(struct kunit *test)
 {
-	int i, j;
+	int i;
 
 	for (i = 0; i < MAX_NR_ZONES; i++) {
 		struct zone *zone = &NODE_DATA(phantom_nid())->node_zones[i];
 
-		if (zone_managed_pages(zone))
-			continue;
-		phantom_guards[i].lowmem_reserve = zone->lowmem_reserve[i];
-		for (j = 0; j < NR_WMARK; j++)
-			phantom_guards[i].watermark[j] = zone->_watermark[j];
-		phantom_guards[i].raised = true;
+		phantom_guards[i] = !zone_managed_pages(zone);
 	}
 	phantom_guard_raise();
 	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&phantom_guard_nb));
@@ -181,6 +204,7 @@ void phantom_snapshot_take(struct phantom_snapshot *snapshot)
 		snapshot->zone[i].present = zone->present_pages;
 		snapshot->zone[i].spanned = zone->spanned_pages;
 		snapshot->zone[i].isolated = zone->nr_isolate_pageblock;
+		snapshot->zone[i].watermark = min_wmark_pages(zone);
 		snapshot->zone[i].free = zone_page_state_snapshot(zone, NR_FREE_PAGES);
 	}
 	snapshot->node_present = pgdat->node_present_pages;
@@ -217,9 +241,12 @@ void phantom_snapshot_expect(struct kunit *test,
 				    now.zone[i].spanned, "zone %s", name);
 		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].isolated,
 				    now.zone[i].isolated, "zone %s", name);
-		if (phantom_guards[i].raised || !now.zone[i].managed)
-			KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].free,
-					    now.zone[i].free, "zone %s", name);
+		if (!phantom_guards[i] && now.zone[i].managed)
+			continue;
+		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].free,
+				    now.zone[i].free, "zone %s", name);
+		KUNIT_EXPECT_EQ_MSG(test, expected->zone[i].watermark,
+				    now.zone[i].watermark, "zone %s", name);
 	}
 	KUNIT_EXPECT_EQ(test, expected->node_present, now.node_present);
 	KUNIT_EXPECT_EQ(test, expected->node_spanned, now.node_spanned);
@@ -253,6 +280,18 @@ void phantom_snapshot_expect_at_end(struct kunit *test)
 			kunit_add_action(test, expect_snapshot_action, now));
 }
 
+static bool in_virtual_machine(void)
+{
+#ifdef CONFIG_X86
+	/* These see the real machine's physical addresses. */
+	if (xen_pv_domain() || xen_initial_domain() || hv_root_partition())
+		return false;
+	return cpu_feature_enabled(X86_FEATURE_HYPERVISOR);
+#else
+	return false;
+#endif
+}
+
 /* Phantom memory has no contents: skip if the kernel writes to free pages. */
 static void require_untouched_contents(struct kunit *test)
 {
@@ -260,6 +299,63 @@ static void require_untouched_contents(struct kunit *test)
 		kunit_skip(test, "page_poison writes to free pages");
 	if (want_init_on_free())
 		kunit_skip(test, "init_on_free writes to free pages");
+	if (kasan_hw_tags_enabled())
+		kunit_skip(test, "KASAN_HW_TAGS writes tags of free pages");
+	if (IS_ENABLED(CONFIG_KMSAN))
+		kunit_skip(test, "KMSAN has no metadata for hotplugged memory");
+#ifdef CONFIG_S390
+	if (cmma_flag)
+		kunit_skip(test, "the hypervisor hears of free pages without cmma=off");
+#endif
+}
+
+/**
+ * phantom_require() - skip a test case where phantom memory would do harm
+ * @test: the test case
+ *
+ * Nothing accesses phantom memory on purpose, but it is in the direct mapping,
+ * so a CPU may read from it speculatively. On a real machine, a range that is
+ * not in the resource tree may be one that nobody may access, or that a device
+ * responds to. So without the parameter phantom_memory.any_machine, the kernel
+ * has to know that it runs in a virtual machine.
+ *
+ * User space might online phantom memory, read it by /proc/kcore or allocate
+ * all memory. So without the parameter phantom_memory.running_system, user
+ * space must not have been started.
+ *
+ * Also waits for what changes the counters of memory hotplug while the kernel
+ * boots: the memory of an initrd is freed, and devices are probed.
+ *
+ * To be called first, in the init() of suites. Context: May sleep.
+ */
+void phantom_require(struct kunit *test)
+{
+	if (!any_machine && !in_virtual_machine())
+		kunit_skip(test, "maybe a real machine, and no phantom_memory.any_machine");
+	if (!running_system && system_state >= SYSTEM_RUNNING)
+		kunit_skip(test, "user space runs, and no phantom_memory.running_system");
+	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT))
+		kunit_skip(test, "memory is encrypted, so must exist to be added");
+	require_untouched_contents(test);
+
+	wait_for_initramfs();
+	wait_for_device_probe();
+}
+
+/*
+ * Adding @size bytes takes a memmap, which is doubled here to account for page
+ * tables and the like, and maybe a shadow. If memory is short, allocations for
+ * reclaim ignore phantom_guard(), and arch_add_memory() of x86 crashes.
+ */
+static void require_free_memory(struct kunit *test, u64 size)
+{
+	u64 needed = 2 * PHYS_PFN(size) * sizeof(struct page);
+
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		needed += size / 8;
+	if (global_zone_page_state(NR_FREE_PAGES) <
+	    totalreserve_pages + PHYS_PFN(needed))
+		kunit_skip(test, "there is not enough memory for the memmap");
 }
 
 /**
@@ -278,7 +374,8 @@ u64 phantom_find_range(struct kunit *test, u64 size)
 	static u64 lowest;
 	u64 start;
 
-	require_untouched_contents(test);
+	phantom_require(test);
+	require_free_memory(test, size);
 
 	/*
 	 * Below 4 GiB, platforms have devices that are not always in the
@@ -301,9 +398,28 @@ u64 phantom_find_range(struct kunit *test, u64 size)
 		   size / SZ_1M, range.start, range.end);
 }
 
+/* Nobody but test cases may online phantom memory, not even a rule of udev. */
+static int phantom_notify(struct notifier_block *nb, unsigned long event,
+			  void *arg)
+{
+	const struct phantom_memory *ph = container_of(nb, struct phantom_memory,
+						       nb);
+	const struct memory_notify *notify = arg;
+	const u64 start = PFN_PHYS(notify->start_pfn);
+
+	if (event == MEM_GOING_ONLINE && start >= ph->start &&
+	    start < ph->start + ph->size && !kunit_get_current_test())
+		return notifier_from_errno(-EPERM);
+	return NOTIFY_OK;
+}
+
 static int phantom_memory_remove(struct phantom_memory *ph)
 {
-	return ph->size ? remove_memory(ph->start, ph->size) : 0;
+	int ret = ph->size ? remove_memory(ph->start, ph->size) : 0;
+
+	if (!ret)
+		unregister_memory_notifier(&ph->nb);
+	return ret;
 }
 
 static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
@@ -320,11 +436,14 @@ static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
 	ph->nid = phantom_nid();
 	ph->start = start;
 	ph->size = size;
+	ph->nb.notifier_call = phantom_notify;
+	register_memory_notifier(&ph->nb);
 
 	ret = __add_memory_driver_managed(ph->nid, ph->start, ph->size,
 					  "System RAM (kunit)", MHP_NONE,
 					  MMOP_OFFLINE);
 	if (ret) {
+		unregister_memory_notifier(&ph->nb);
 		kfree(ph);
 		KUNIT_FAIL_AND_ABORT(test, "adding memory failed: %d", ret);
 	}

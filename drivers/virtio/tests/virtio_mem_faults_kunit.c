@@ -81,6 +81,8 @@ static int virtio_mem_faults_init(struct kunit *test)
 {
 	const u32 min_order = 0;
 
+	vmt_init(test);
+
 	/* Let allocations of all kinds fail, without messages. */
 	set_fault_bool(test, "failslab", "ignore-gfp-wait", false);
 	set_fault_ulong(test, "failslab", "verbose", 0);
@@ -89,7 +91,7 @@ static int virtio_mem_faults_init(struct kunit *test)
 	set_fault_attr(test, "fail_page_alloc", "min-order", &min_order,
 		       sizeof(min_order));
 	set_fault_ulong(test, "fail_page_alloc", "verbose", 0);
-	return vmt_init(test);
+	return 0;
 }
 
 /* The task whose nth allocation is to fail. There is one at a time. */

@@ -88,6 +88,7 @@ static void unused_online_page(struct page *page, unsigned int order)
  */
 int vmt_init(struct kunit *test)
 {
+	phantom_require(test);
 	if (want_init_on_alloc(0))
 		kunit_skip(test, "init_on_alloc writes to allocated pages");
 	if (set_online_page_callback(unused_online_page))

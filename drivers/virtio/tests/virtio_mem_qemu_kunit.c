@@ -489,6 +489,7 @@ static int qemu_mem_init(struct kunit *test)
 	struct qemu_mem *qm;
 	u64 block_size;
 
+	phantom_require(test);
 	qm = kunit_kzalloc(test, sizeof(*qm), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, qm);
 	test->priv = qm;
