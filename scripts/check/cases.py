@@ -15,7 +15,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 TITLE = "Properties of memory offlining with skippable pages"
 ABOUT = """\
@@ -138,6 +138,12 @@ def in_repository(repo: Path) -> List[Suite]:
     """The suites of this project, a file after the other."""
     return suites({str(path.relative_to(repo)): path.read_text() for folder in FOLDERS
                    for path in sorted((repo / folder).glob("*_kunit.c"))})
+
+
+def not_run(found: List[Suite], ran: Set[Tuple[str, str]]) -> List[str]:
+    """A line for each case that no suite ran; `ran` has the names of suites and functions."""
+    return [f"{suite.path}: {suite.name}.{case.name} did not run" for suite in found
+            for case in suite.cases if (suite.name, case.name) not in ran]
 
 
 def out_of_date(repo: Path) -> List[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import fnmatch
 import io
 import time
 import unittest
@@ -21,13 +22,13 @@ from base.locks import build_lock
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import coloured, result, say
-from base.project import ARCH, KERNEL
+from base.project import ARCH, KERNEL, QEMU_VIRTIO
 from check import cases
 from guest import arguments, boot, job, resizer, sandbox
 from guest import build as kernels
 from guest.requirements import CHECKERS, COCCINELLE, for_kernels, programs, require
 from guest.setup import Setup
-from guest.verdict import Verdict
+from guest.verdict import Verdict, suites
 from mutants import campaign
 from series import am
 from series import queue as queues
@@ -203,7 +204,12 @@ class Check:
             verdicts.append(job.run(self.source, self.setup, folder))
             return verdicts[-1]
         job.recorded(folder, work)
-        return self.judged(verdicts[-1])
+        console = (folder / "test.log").read_text(errors="replace")
+        ran = {(suite.name, case.name.split()[0]) for suite in suites(console)
+               for case in suite.cases}
+        listed = [suite for suite in cases.in_repository(REPO)
+                  if not fnmatch.fnmatch(suite.name, QEMU_VIRTIO)]
+        return [*self.judged(verdicts[-1]), *cases.not_run(listed, ran)]
 
     def qemu_virtio_mem(self) -> List[str]:
         folder = job.results_folder("qemu-virtio-mem", self.setup.arch)

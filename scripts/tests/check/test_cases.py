@@ -6,7 +6,7 @@ from __future__ import annotations
 import unittest
 
 from base.files import REPO
-from check.cases import complaints, out_of_date, render, suites
+from check.cases import complaints, not_run, out_of_date, render, suites
 
 TWO_CASES = """\
 /* Testing things. */
@@ -60,6 +60,12 @@ def with_comment(comment: str, name: str = "some_case") -> str:
 
 
 class Find(unittest.TestCase):
+    def test_a_case_that_did_not_run_is_named(self) -> None:
+        found = suites({"mm/tests/things_kunit.c": TWO_CASES})
+        self.assertEqual(not_run(found, {("things", "one_thing"), ("things", "another_thing")}), [])
+        self.assertEqual(not_run(found, {("things", "one_thing")}),
+                         ["mm/tests/things_kunit.c: things.another_thing did not run"])
+
     def test_suite_with_its_cases_in_order(self) -> None:
         suite, = suites({"mm/tests/things_kunit.c": TWO_CASES})
         self.assertEqual((suite.name, suite.path), ("things", "mm/tests/things_kunit.c"))

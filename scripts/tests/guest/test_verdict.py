@@ -39,6 +39,17 @@ class JudgeTest(unittest.TestCase):
         self.check(Exit.CASE_FAILED, "errors", results(passed=1, errors=1), LOG + END, 0)
         self.check(Exit.CASE_FAILED, "errors", results(passed=1), LOG + END, 1)
 
+    def test_lost_results_are_no_pass(self) -> None:
+        whole = CONSOLE[:CONSOLE.index("[    1.010000] # one")] + """\
+[    1.010000] # Totals: pass:2 fail:1 skip:1 total:4
+[    1.010000] not ok 1 one
+""" + END
+        self.check(Exit.OK, "PASS", results(passed=4), whole, 0)
+        for lost in ("        ok 1 a zone\n", "        not ok 2 another zone\n", "# Totals"):
+            self.check(Exit.CASE_FAILED, "results of one", results(passed=3),
+                       "".join(line for line in whole.splitlines(keepends=True)
+                               if lost not in line), 0)
+
     def test_a_panic_is_a_crash_whatever_passed(self) -> None:
         self.check(Exit.CRASH, "Kernel panic - not syncing: x", results(passed=3),
                    LOG + "Kernel panic - not syncing: x\n" + END)
