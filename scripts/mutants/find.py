@@ -219,6 +219,9 @@ def in_source(path: str, change: Change, found: Iterable[Dict[str, Any]]) -> Lis
                 and not match["operator"].startswith("return "):
             continue
         before = source.slice(place)
+        if match["kind"] == "statement" and before.startswith("return ") \
+                and source.text[place[1]:source.starts[match["body"][1]]].strip() == "}":
+            continue  # a function cannot end without what it returns
         after = match["replacement"].format(
             **{name: source.slice(source.range(part)) for name, part in match["parts"].items()})
         mutants.setdefault((place, words(after)), Mutant(
@@ -305,7 +308,8 @@ def undone(found: Dict[str, Change], bodies: Dict[str, Dict[Range, str]]) -> Lis
 def find(tree: Tree, patch: Path, made: Path) -> Tuple[Dict[str, Change], List[Mutant]]:
     """All mutants of what the patch changes, in a fixed order."""
     found = changes(tree, patch)
-    paths = [path for path in found if path.endswith(".c")]
+    # A header below include/ is not ours alone, and has next to no code.
+    paths = [path for path in found if not path.startswith("include/")]
     matched = matches(tree.path, paths, made)
     mutants = [mutant for path in paths
                for mutant in in_source(path, found[path], matched[path])]

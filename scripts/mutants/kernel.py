@@ -104,7 +104,9 @@ class Workshop:
         for path in self.users if headers else sources:
             built = str(Path(path).with_suffix(".o"))
             write(self.folder / "mutated" / digest(built.encode())[:16], built.encode())
-            source = place / path if path in sources else self.kernel.tree / path
+            source = place / path
+            if path not in sources:  # a copy looks for headers here first
+                write(source, (self.kernel.tree / path).read_bytes())
             self._run(["sh", "-ec", self._command(path, source, place)])
         self._run(kernels.make_command(self.kernel, self.kernel.image.name))
 
