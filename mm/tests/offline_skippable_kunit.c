@@ -667,6 +667,7 @@ static void block_with_poisoned_page_goes_offline_for_good(struct kunit *test)
 	struct phantom_snapshot offline;
 	struct phantom_memory *ph;
 	unsigned long pfn;
+	int ret;
 
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
@@ -682,8 +683,10 @@ static void block_with_poisoned_page_goes_offline_for_good(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
 	phantom_snapshot_expect(test, &offline);
-	KUNIT_EXPECT_EQ(test, -EHWPOISON,
-			phantom_device_online(ph->start, param->online_type));
+	ret = phantom_device_online(ph->start, param->online_type);
+	KUNIT_EXPECT_EQ(test, -EHWPOISON, ret);
+	if (!ret)
+		phantom_device_offline(ph->start);
 }
 
 /*
