@@ -22,7 +22,7 @@ from base.locks import build_lock
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import coloured, result, say
-from base.project import ARCH, KERNEL, QEMU_VIRTIO
+from base.project import ARCH, KERNEL, MM, QEMU_VIRTIO
 from check import cases
 from guest import arguments, boot, job, resizer, sandbox
 from guest import build as kernels
@@ -233,6 +233,16 @@ class Check:
         verdict = boot.boot(self.kernel(), *arguments_of_kunit)
         return [] if verdict.code is Exit.OK else [verdict.line()]
 
+    def skipped_for(self, reason: str, *arguments_of_kunit: str) -> List[str]:
+        """Boot where memory that does not exist would do harm: cases of mm are skipped."""
+        boot.boot(self.kernel(), *arguments_of_kunit)
+        console = (self.kernel().out / "test.log").read_text(errors="replace")
+        found = [case for suite in suites(console) if fnmatch.fnmatch(suite.name, MM)
+                 for case in suite.cases]
+        return [f"{case.suite}.{case.name} is not skipped because {reason}"
+                for case in found if case.reason != reason] or (
+                    [] if found else ["no case came to its end"])
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_install(parser)
@@ -260,6 +270,12 @@ def main(args: argparse.Namespace) -> Exit:
             if check.step("suite kunit", check.kunit):
                 check.step("new files at W=1", check.warnings)
                 check.step("guest with 512 MiB", lambda: check.booted("--qemu_args=-m 512"))
+                check.step("machine that may be real", lambda: check.skipped_for(
+                    "maybe a real machine, and no phantom_memory.any_machine",
+                    "--qemu_args=-cpu qemu64,-hypervisor",
+                    "--kernel_args=phantom_memory.any_machine=0"))
+                check.step("contents of free pages", lambda: check.skipped_for(
+                    "init_on_free writes to free pages", "--kernel_args=init_on_free=1"))
                 check.step("each suite alone", lambda: check.booted("--run_isolated=suite"))
                 check.step("suite qemu-virtio-mem", check.qemu_virtio_mem)
                 check.step("a sample of mutants",

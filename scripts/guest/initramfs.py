@@ -40,9 +40,8 @@ dir /bin 755 0 0
 file /bin/busybox {busybox} 755 0 0
 file /init {init} 755 0 0
 """
-# kunit.py has KUnit end the guest, unless something else is said. And what the
-# initramfs was unpacked from must not become free while suites count free pages.
-KERNEL_ARGUMENTS = "kunit_shutdown=never initramfs_async=0"
+# kunit.py has KUnit end the guest, unless something else is said.
+KERNEL_ARGUMENTS = "kunit_shutdown=never"
 
 
 def describe(tree: Path, setup: Setup, name: str,

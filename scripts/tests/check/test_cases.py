@@ -131,7 +131,6 @@ class Render(unittest.TestCase):
     def test_document(self) -> None:
         document = render(suites({"mm/tests/things_kunit.c": TWO_CASES}))
         self.assertTrue(document.startswith(".. SPDX-License-Identifier: GPL-2.0\n\n=="))
-        self.assertIn("./suite properties --write", document)
         self.assertTrue(document.endswith("""
 things
 ======

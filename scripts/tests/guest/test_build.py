@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, Sequence, Tuple
+import unittest
+from typing import Any, Dict, Sequence, Set, Tuple
 from unittest import mock
 
 from base.files import REPO
 from base.outcome import Exit, Fail
-from base.project import FRAGMENT
+from base.project import FRAGMENT, KUNITCONFIGS
 from guest import build
 from tests import fixture
 
@@ -34,6 +35,14 @@ echo half > "$out/code.o"
 echo whole > "$out/code.o"
 echo image > "$out/image"
 """
+
+
+class KunitconfigTest(unittest.TestCase):
+    def test_that_of_the_whole_has_what_the_suites_need_and_nothing_else(self) -> None:
+        def options(path: str) -> Set[str]:
+            return {line for line in (REPO / path).read_text().splitlines()
+                    if line.startswith(("CONFIG_", "# CONFIG_"))}
+        self.assertEqual(options(".kunitconfig"), set().union(*map(options, KUNITCONFIGS)))
 
 
 class BuildTest(fixture.Case):
