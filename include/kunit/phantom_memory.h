@@ -121,7 +121,7 @@ struct folio *phantom_make_folio(struct phantom_memory *ph, unsigned long pfn,
  * @zone: the zones of the node that phantom memory is added to, in pages and
  *	pageblocks. The number of free pages and %WMARK_MIN are compared only
  *	for zones that have no memory but phantom memory, as in others they
- *	change.
+ *	change; and %WMARK_MIN only while there is no guard.
  * @node_present: present pages of the node
  * @node_spanned: spanned pages of the node
  * @totalram: totalram_pages()
