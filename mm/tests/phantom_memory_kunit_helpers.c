@@ -33,7 +33,6 @@
 #include "../internal.h"
 #include <kunit/memory_compat.h>
 
-
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "phantom_memory."
 

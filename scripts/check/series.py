@@ -21,7 +21,7 @@ from guest.setup import Setup
 from series.mailing import applied, commit_all, sender, write_mails
 
 FOLDER = BUILD / "results" / "series"
-LETTER = REPO / "patches" / "cover-letter.txt"
+LETTER = REPO / "patches" / "cover-letter.msg"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

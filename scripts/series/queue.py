@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The patch queue of one kernel version, in the order in which it is applied.
 
 `patches/vX.Y/series` is a quilt series file of mails that `git am` takes; a mail
