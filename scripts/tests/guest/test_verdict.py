@@ -39,6 +39,20 @@ class JudgeTest(unittest.TestCase):
         self.check(Exit.CASE_FAILED, "errors", results(passed=1, errors=1), LOG + END, 0)
         self.check(Exit.CASE_FAILED, "errors", results(passed=1), LOG + END, 1)
 
+    def test_results_that_nobody_counted(self) -> None:
+        """As kunit.py of Linux 6.12 writes them."""
+        def found(*states: str) -> Dict[str, Any]:
+            cases = [{"name": f"case_{state}", "status": state} for state in states]
+            return {"test_cases": [], "sub_groups": [
+                {"name": "suite", "test_cases": cases[:1], "sub_groups": [
+                    {"name": "parameters", "test_cases": cases[1:], "sub_groups": []}]}]}
+
+        self.check(Exit.OK, "PASS: 2 passed, 0 failed, 1 skipped", found("PASS", "SKIP", "PASS"),
+                   LOG + END, 0)
+        self.check(Exit.CASE_FAILED, "FAIL: 1 passed, 1 failed", found("PASS", "FAIL"), LOG + END)
+        self.check(Exit.CRASH, "never came to its end", found("PASS", "ERROR"), LOG + END)
+        self.check(Exit.CASE_FAILED, "no case ran", found(), LOG + END, 0)
+
     def test_lost_results_are_no_pass(self) -> None:
         whole = CONSOLE[:CONSOLE.index("[    1.010000] # one")] + """\
 [    1.010000] # Totals: pass:2 fail:1 skip:1 total:4
