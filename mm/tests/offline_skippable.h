@@ -6,6 +6,7 @@
 #ifndef _MM_TESTS_OFFLINE_SKIPPABLE_H
 #define _MM_TESTS_OFFLINE_SKIPPABLE_H
 
+#include <kunit/memory_compat.h>
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
 #include <linux/log2.h>
@@ -136,7 +137,7 @@ static inline struct page *mark_page_in_use(unsigned long pfn)
 	struct page *page = pfn_to_page(pfn);
 
 	__ClearPageOffline(page);
-	set_bit(PG_offline_skippable, &page->flags.f);
+	set_bit(PG_offline_skippable, page_flags_word(page));
 	return page;
 }
 
@@ -146,7 +147,7 @@ static inline struct page *mark_page_in_use(unsigned long pfn)
  */
 static inline void mark_page_offline(struct page *page)
 {
-	clear_bit(PG_offline_skippable, &page->flags.f);
+	clear_bit(PG_offline_skippable, page_flags_word(page));
 	__SetPageOffline(page);
 }
 

@@ -238,7 +238,7 @@ static void offlining_counts_free_page_with_the_bit(struct kunit *test)
 	struct phantom_memory *ph = phantom_online_isolated(test);
 
 	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
-	set_bit(PG_offline_skippable, &pfn_to_page(ph->start_pfn)->flags.f);
+	set_bit(PG_offline_skippable, page_flags_word(pfn_to_page(ph->start_pfn)));
 	expect_offlined(ph, ph->nr_pages - pageblock_nr_pages);
 }
 

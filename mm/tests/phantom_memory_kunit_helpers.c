@@ -619,7 +619,7 @@ int phantom_device_online(u64 start, enum mmop online_type)
 	int ret = -ENODEV;
 
 	lock_device_hotplug();
-	mem = memory_block_get(phys_to_block_id(start));
+	mem = memory_block_at(start);
 	if (mem) {
 		mem->online_type = online_type;
 		ret = device_online(&mem->dev);
@@ -642,7 +642,7 @@ int phantom_device_offline(u64 start)
 	int ret = -ENODEV;
 
 	lock_device_hotplug();
-	mem = memory_block_get(phys_to_block_id(start));
+	mem = memory_block_at(start);
 	if (mem) {
 		ret = device_offline(&mem->dev);
 		memory_block_put(mem);
@@ -669,7 +669,7 @@ void phantom_block_online(struct phantom_memory *ph, enum mmop online_type)
 			       PHYS_PFN(memory_block_size_bytes()),
 			       online_type);
 	lock_device_hotplug();
-	ph->block = memory_block_get(phys_to_block_id(ph->start));
+	ph->block = memory_block_at(ph->start);
 	if (ph->block) {
 		ph->block->online_type = online_type;
 		ret = device_online(&ph->block->dev);
@@ -769,7 +769,7 @@ void phantom_expect(struct phantom_memory *ph, unsigned long pfn,
 			continue;
 		KUNIT_FAIL(ph->test,
 			   "page %lu of %lu is not %s: flags %pGp, type %#x, count %d",
-			   i, nr_pages, name[state], &page->flags.f,
+			   i, nr_pages, name[state], page_flags_word(page),
 			   page->page_type, page_ref_count(page));
 		break;
 	}
@@ -1122,7 +1122,7 @@ void phantom_remove_leftover(struct kunit *test, u64 start, u64 size)
 		};
 
 		lock_device_hotplug();
-		ph.block = memory_block_get(phys_to_block_id(start));
+		ph.block = memory_block_at(start);
 		if (!ph.block) {
 			unlock_device_hotplug();
 			continue;

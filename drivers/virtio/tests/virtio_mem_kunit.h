@@ -5,6 +5,7 @@
 #ifndef _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_KUNIT_H
 #define _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_KUNIT_H
 
+#include <kunit/memory_compat.h>
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
 #include <linux/memory.h>

@@ -163,7 +163,7 @@ static struct memory_group *find_memory_group(struct vmt *vmt)
 	u64 offset;
 
 	for (offset = 0; offset < vmt->ph.size && !group; offset += VMT_MB) {
-		mem = memory_block_get(phys_to_block_id(vmt->ph.start + offset));
+		mem = memory_block_at(vmt->ph.start + offset);
 		if (!mem)
 			continue;
 		group = mem->group;
@@ -360,7 +360,7 @@ void vmt_retry(struct vmt *vmt)
 
 static struct memory_block *vmt_get_block(struct vmt *vmt, unsigned int i)
 {
-	return memory_block_get(phys_to_block_id(vmt->ph.start + i * VMT_MB));
+	return memory_block_at(vmt->ph.start + i * VMT_MB);
 }
 
 /**

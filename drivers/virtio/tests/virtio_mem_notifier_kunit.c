@@ -191,7 +191,7 @@ static void driver_refuses_hotplug_while_it_is_unloaded(struct kunit *test)
 	const struct bus_type *bus;
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
-	mem = memory_block_get(phys_to_block_id(vmt->ph.start));
+	mem = memory_block_at(vmt->ph.start);
 	KUNIT_ASSERT_NOT_NULL(test, mem);
 	bus = mem->dev.bus;
 	memory_block_put(mem);

@@ -12,6 +12,7 @@
  * guarded by phantom_guard(), so that nobody but the test cases uses it; they
  * allocate it by alloc_contig_range().
  */
+#include <kunit/memory_compat.h>
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
 #include <linux/anon_inodes.h>
@@ -149,7 +150,7 @@ static void resize_device(struct qemu_mem *qm, u64 size)
 
 static struct memory_block *qm_get_block(struct qemu_mem *qm, unsigned int i)
 {
-	return memory_block_get(phys_to_block_id(qm->ph.start + i * QM_MB));
+	return memory_block_at(qm->ph.start + i * QM_MB);
 }
 
 static int online_block(struct qemu_mem *qm, unsigned int i,

@@ -213,10 +213,11 @@ static void unloading_leaves_plugged_pages_alone(struct kunit *test)
 	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB / 2);
 	struct page *page = vmt_use_page(vmt, VMT_MB / 2 - 1);
 
-	set_bit(PG_offline_skippable, &page->flags.f);
+	set_bit(PG_offline_skippable, page_flags_word(page));
 	vmt_unbind(vmt);
-	KUNIT_EXPECT_TRUE(test, test_bit(PG_offline_skippable, &page->flags.f));
-	clear_bit(PG_offline_skippable, &page->flags.f);
+	KUNIT_EXPECT_TRUE(test, test_bit(PG_offline_skippable,
+					 page_flags_word(page)));
+	clear_bit(PG_offline_skippable, page_flags_word(page));
 }
 
 /*
@@ -343,23 +344,6 @@ static void driver_does_not_probe_again_as_long_as_memory_is_left(struct kunit *
 	KUNIT_EXPECT_FALSE(test, virtio_kunit_is_bound(&vmt->dev.vk));
 	virtio_kunit_unregister(&vmt->dev.vk);
 	vmt_expect_plugged(vmt, VMT_MB / 2);
-}
-
-/* global_node_page_state() leaves out what CPUs have not added yet. */
-static long nr_vmalloc_pages(void)
-{
-	long nr = 0;
-	int nid, cpu;
-
-	for_each_node_state(nid, N_MEMORY) {
-		pg_data_t *pgdat = NODE_DATA(nid);
-
-		nr += atomic_long_read(&pgdat->vm_stat[NR_VMALLOC]);
-		for_each_online_cpu(cpu)
-			nr += per_cpu_ptr(pgdat->per_cpu_nodestats,
-					  cpu)->vm_node_stat_diff[NR_VMALLOC];
-	}
-	return nr;
 }
 
 /*
