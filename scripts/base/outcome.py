@@ -37,7 +37,7 @@ class Exit(enum.IntEnum):
     CRASH = 5, "crash", "the kernel crashed"
     MISSING = 6, "infrastructure", "network, compiler, QEMU, disk or memory: something is missing"
     HANG = 7, "hang", "the kernel never got to its end"
-    NO_FEATURE = 8, "no feature", "the commit does not have the feature, so cannot be tested"
+    NO_FEATURE = 8, "no feature", "the feature is not there, or only a part of it: nothing to be tested"
     INTERNAL = 70, "defect", "a defect of this program itself"
     INTERRUPTED = 130, "interrupted", "by Ctrl-C or a signal"
 
