@@ -42,6 +42,7 @@ static void free_real_pages(void *pages)
 		if (!PageOffline(page))
 			continue;
 		ClearPageOfflineSkippable(page);
+		__ClearPageOffline(page);
 		__free_page(page);
 	}
 }
