@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import email
-import email.policy
 import html.parser
 import json
 import re
@@ -188,12 +187,13 @@ class FormTest(TableCase):
         self.assertRegex(text, rb"\nand \d more commits\n$")
 
     def test_a_mail_is_a_mail(self) -> None:
-        found = email.message_from_bytes(self.letter().encode(), policy=email.policy.default)
+        found = email.message_from_bytes(self.letter().encode())
         self.assertEqual((found.defects, found.get_content_type()), ([], "text/plain"))
         self.assertLess(max(map(len, self.letter().splitlines())), 998)  # RFC 5322
         self.assertEqual(set(found.keys()), {"Subject", "MIME-Version", "Content-Type",
                                              "Content-Transfer-Encoding"})
-        self.assertIn("[REGRESSION] s.b fails since 111111111111", found["Subject"])
+        self.assertIn("[REGRESSION] s.b fails since 111111111111",
+                      str(found["Subject"]).replace("\n", ""))
 
     def test_a_mail_has_the_expectation_of_the_case_that_broke(self) -> None:
         text = self.letter()
