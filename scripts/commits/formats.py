@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as xml
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 from base.outcome import Exit
 from base.project import NAME

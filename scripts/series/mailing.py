@@ -12,7 +12,7 @@ from typing import Dict, List, Optional
 from base.files import REPO, fresh
 from base.outcome import Exit, Fail
 from base.process import run
-from series.git import Repository, git, is_repository
+from series.git import Repository, git, git_path, is_repository
 from series.overlay import Overlay
 from series.source import pristine
 from series.worktree import Source, repository_for, resolved
@@ -98,8 +98,7 @@ def _head(kdir: Path, ours: Repository) -> str:
     if not is_repository(kdir):
         raise Fail(Exit.BAD_INPUT, f"{kdir} is not a git repository, so has no commit to base "
                    "the series on", "pass a clone of Linux as --kdir=, or none")
-    ours.borrow(Path(git(kdir, "rev-parse", "--path-format=absolute", "--git-path",
-                         "objects").strip()))
+    ours.borrow(git_path(kdir, "objects"))
     return git(kdir, "rev-parse", "HEAD").strip()
 
 

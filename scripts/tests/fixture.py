@@ -27,6 +27,7 @@ KCONFIG = "config KUNIT\n\nconfig LAST\n"
 CODE = "".join(f"line {number}\n" for number in range(1, 41))
 KERNEL = {"Makefile": MAKEFILE, "Kbuild": "", "lib/Kconfig.debug": KCONFIG, "mm/code.c": CODE,
           "mm/other.c": "other\n"}
+SIGNED = "\n\nSigned-off-by: The developers <developers@project.example>\n---\n"
 # What a kernel with the feature is known by.
 FEATURE = {"include/linux/page-flags.h": "PG_offline_skippable\nPAGEFLAG(OfflineSkippable)\n",
            "drivers/virtio/virtio_mem.c": "SetPageOfflineSkippable();\n",
@@ -114,6 +115,11 @@ class Case(unittest.TestCase):
     def patch(self, name: str, path: str, before: str, after: str) -> None:
         """Write a patch of the series."""
         (self.repo / "patches/v7.3" / name).write_text(mail(path, before, after))
+
+    def sign_patches(self) -> None:
+        """Have the patches of the series signed by somebody made up, as ours are."""
+        for patch in (self.repo / "patches/v7.3").glob("*.patch"):
+            patch.write_text(patch.read_text().replace("\n---\n", SIGNED, 1))
 
     def commit(self, subject: str, files: Dict[str, str]) -> str:
         """A commit in the kernel, which is a git tree from then on."""

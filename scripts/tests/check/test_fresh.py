@@ -5,7 +5,7 @@ import json
 import unittest
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 from unittest import mock
 
 from base.outcome import Exit, Fail

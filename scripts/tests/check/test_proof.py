@@ -16,7 +16,6 @@ from guest.verdict import Verdict
 from series.mailing import Series, commit_all, sender
 from tests import fixture
 
-SIGNED = "\n\nSigned-off-by: The developers <developers@project.example>\n---\n"
 
 
 class ProofTest(fixture.Case):
@@ -24,8 +23,7 @@ class ProofTest(fixture.Case):
 
     def setUp(self) -> None:
         super().setUp()
-        for patch in (self.repo / "patches/v7.3").glob("*.patch"):
-            patch.write_text(patch.read_text().replace("\n---\n", SIGNED, 1))
+        self.sign_patches()
         self.commit("base", {"mm/more.c": "more\n"})
         self.built: List[object] = [True, True]
         self.replace(

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 
-from base.outcome import Exit, Fail
+from base.outcome import Fail
 from mutants import report
 from mutants.find import Change
 from mutants.result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints,

@@ -12,14 +12,12 @@ from series.worktree import Source
 from tests import fixture
 
 LETTER = "mm: a subject\n\nA letter.\n"
-SIGNED = "\n\nSigned-off-by: The developers <developers@project.example>\n---\n"
 
 
 class MailingTest(fixture.Case):
     def setUp(self) -> None:
         super().setUp()
-        for patch in (self.repo / "patches/v7.3").glob("*.patch"):
-            patch.write_text(patch.read_text().replace("\n---\n", SIGNED, 1))
+        self.sign_patches()
         self.base = self.commit("base", {"mm/more.c": "more\n"})
         fixture.git(self.kernel, "config", "user.name", "A Übermittler")
         fixture.git(self.kernel, "config", "user.email", "a@users.example")
