@@ -32,6 +32,8 @@ VERBS: Dict[str, Verb] = {
     "leaks": Verb("measure.leaks", "look for memory that is left over after the suites"),
     "mutants": Verb("mutants.mutants",
                     "break the feature in every small way, and see that a case notices"),
+    "history": Verb("history.history",
+                    "put bugs that Linux really had back, and see that a case notices"),
     "bench": Verb("measure.bench", "time what a developer waits for"),
     "prove-bisect": Verb("commits.prove_bisect",
                          "bisect histories with a planted regression; takes half an hour"),

@@ -29,6 +29,7 @@ from guest import build as kernels
 from guest.requirements import CHECKERS, COCCINELLE, for_kernels, programs, require
 from guest.setup import Setup
 from guest.verdict import Verdict, suites
+from history import campaign as history
 from mutants import campaign
 from series import am
 from series import queue as queues
@@ -282,6 +283,8 @@ def main(args: argparse.Namespace) -> Exit:
                 check.step("suite qemu-virtio-mem", check.qemu_virtio_mem)
                 check.step("a sample of mutants",
                            lambda: campaign.check(check.source, check.setup))
+                check.step("a sample of past bugs",
+                           lambda: history.check(check.source, check.setup))
     if check.trouble:
         result(f"failed: {'; '.join(check.trouble)}")
     result(f"{check.passed} passed, {check.failed} failed"

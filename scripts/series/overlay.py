@@ -181,6 +181,15 @@ class Overlay:
         laid.remembered = True
         return ""
 
+    def put(self, tree: str, patch: Path) -> str:
+        """The tree with one more patch, which is not of a queue and has to apply as it is."""
+        self.ours.git("read-tree", tree, index=self._index)
+        done = self.ours.attempt("apply", "--cached", str(patch), index=self._index)
+        if done.returncode:
+            raise Fail(Exit.PATCH, f"{patch.name} does not apply: {first_error(done.stderr)}",
+                       "see what has changed there, and make the patch anew")
+        return self.ours.git("write-tree", index=self._index).strip()
+
     def changed(self, old: str, new: str) -> List[str]:
         """The paths in which two trees differ."""
         listed = self.ours.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
