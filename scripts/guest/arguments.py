@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 from pathlib import Path
+from typing import Tuple
 
 from base.process import CPUS
 from base.project import ARCH, CONFIG, CONFIGS, KERNEL
@@ -37,6 +38,13 @@ def count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text} is not a number of times")
     return int(text)
+
+
+def share(text: str) -> Tuple[int, int]:
+    found = re.fullmatch(r"([1-9]\d{0,2})/([1-9]\d{0,2})", text)
+    if not found or int(found.group(1)) > int(found.group(2)):
+        raise argparse.ArgumentTypeError(f"{text} is not a part of a whole, such as 1/4")
+    return int(found.group(1)), int(found.group(2))
 
 
 def add_install(parser: argparse.ArgumentParser) -> None:

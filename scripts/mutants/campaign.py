@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Breaks the feature in every small way, one at a time, and sees that a case notices.
+"""Breaks the kernel in every small way, one at a time, and sees that a case notices.
 
 A kernel holds all mutants, and the command line says which one is alive; so
 a mutant costs a boot. Results are kept as they come: cut short, the same
@@ -17,7 +17,7 @@ from typing import Any, Container, Dict, List, Sequence
 from base import jobs
 from base.files import BUILD, digest, digest_of_files
 from base.outcome import Exit, Fail
-from base.progress import Progress
+from base.progress import Progress, say
 from guest import boot, kvm
 from guest import build as kernels
 from guest.requirements import COCCINELLE, programs
@@ -26,11 +26,11 @@ from mutants import find
 from mutants.find import ENCODING, OPERATORS, Mutant
 from mutants.guests import Guests, Run
 from mutants.kernel import DoesNotBuild, Workshop
-from mutants.result import (STILLBORN, SURVIVED, Result, complaints, each_is_mutated,
-                            equivalents, guilt, judged)
-from series.overlay import feature_patch
+from mutants.result import (EQUIVALENT, SAME_CODE, STILLBORN, SURVIVED, Result, complaints,
+                            each_is_mutated, equivalents, guilt, judged)
+from mutants.scope import Scope, of_feature
 from series.queue import queue_for
-from series.worktree import Source, prepare
+from series.worktree import Source
 
 FOLDER = BUILD / "mutants"
 NEEDS = (*COCCINELLE, *programs(("setpriv", "util-linux")))
@@ -49,35 +49,42 @@ class Job:
 class Campaign:
     """Boots with one mutant after the other, on all processors. The caller has the lock."""
 
-    def __init__(self, source: Source, setup: Setup, first: bool) -> None:
-        tree = prepare(source)
-        self.kernel = kernels.describe(tree.path, setup)
+    def __init__(self, scope: Scope, setup: Setup, first: bool) -> None:
+        self.scope, self.first = scope, first
+        self.kernel = kernels.describe(scope.tree.path, setup)
         kernels.build(self.kernel)
-        version = tree.version.rsplit(".", 1)[0]
-        patch = feature_patch(version)
-        if not patch:
-            raise Fail(Exit.BAD_INPUT, f"no patch for linux {version} brings the feature",
-                       "there is nothing to break, then; pass another --kernel= or --kdir=")
-        with Progress("looking for mutants"):
-            self.changes, self.mutants = find.find(tree, patch, FOLDER / "matches")
-        self.first = first
         self.stop = threading.Event()
+        queue = queue_for(scope.tree.version.rsplit(".", 1)[0])
+        changes = {path: change for path, change in scope.changes.items()
+                   if path.endswith(".h") or self._is_built(path)}
+        for path in scope.changes.keys() - changes.keys():
+            say(f"{path} is not part of this kernel: nothing in it is broken")
         self.workshop = Workshop(self.kernel, FOLDER, [
-            path for path in (*self.changes, *queue_for(version).new_files())
-            if path.endswith(".c") and (self.kernel.out / path).with_suffix(".o").exists()],
-            self.stop)
+            path for path in dict.fromkeys((*changes, *queue.new_files()))
+            if path.endswith(".c") and self._is_built(path)], self.stop)
         self.guests = Guests(self.kernel, first, self.stop)
-        each_is_mutated(self.mutants, guilt())
-        self.excused = equivalents(self.mutants)
+        with Progress("looking for mutants"):
+            found, keys = find.find(scope.tree.path, changes, FOLDER / "matches")
+        self.mutants = [mutant for mutant in found if scope.has(mutant)]
+        if not self.mutants:
+            raise Fail(Exit.BAD_INPUT, f"{scope.what}: there is nothing to break",
+                       "only C that is part of the kernel has mutants")
+        if scope.complete:
+            each_is_mutated(self.mutants, guilt())
+        self.excused = equivalents(keys, scope.complete)
         self.image = Path()
+        self.unbuilt: Dict[str, str] = {}  # mutants that do not compile, and what gcc says
+
+    def _is_built(self, path: str) -> bool:
+        return (self.kernel.out / path).with_suffix(".o").exists()
 
     def build(self) -> None:
         """Build the kernel that has all mutants, and see that it passes with none alive."""
         shared = [(number, mutant) for number, mutant in enumerate(self.mutants, 1)
                   if not mutant.sources]
         with Progress("building the kernel with all mutants"):
-            self.image = self.workshop.together(
-                shared, {path: change.after for path, change in self.changes.items()})
+            self.image, self.unbuilt = self.workshop.together(
+                shared, {path: change.after for path, change in self.scope.changes.items()})
         workers = self.kernel.setup.jobs  # as many at a time as there will be
         pool: jobs.Pool[int, Run] = jobs.Pool(lambda _: self.guests.boot(self.image, 0),
                                               self.stop.set, workers)
@@ -101,6 +108,8 @@ class Campaign:
 
     def _try(self, job: Job) -> Dict[str, Any]:
         mutant, number, image, built = job.mutant, job.number, self.image, 0.0
+        if mutant.key in self.unbuilt:
+            return Result(mutant, STILLBORN, reason=self.unbuilt[mutant.key]).kept()
         if mutant.sources:
             try:
                 image, built = self.workshop.image(mutant.sources)
@@ -111,6 +120,10 @@ class Campaign:
         missing = [name for name in self.guests.order if name not in run.cases]
         if missing:
             run.blame("case", "it did not run", missing[0])
+        if not run.how and not mutant.sources and mutant.key not in self.excused \
+                and self.workshop.is_same(mutant, self.scope.changes[mutant.path].after):
+            return Result(mutant, EQUIVALENT, reason=SAME_CODE,
+                          seconds=round(run.seconds, 2)).kept()
         return Result(mutant, run.how or SURVIVED, run.first, tuple(run.failed), run.reason,
                       round(run.seconds, 2), round(built, 2)).kept()
 
@@ -137,6 +150,11 @@ def matching(mutants: Sequence[Mutant], pattern: str) -> List[Mutant]:
     return found
 
 
+def part(mutants: Sequence[Mutant], number: int, count: int) -> List[Mutant]:
+    """One of so many parts, each of which has mutants of all functions."""
+    return list(mutants[number - 1::count])
+
+
 def sample(mutants: Sequence[Mutant], excused: Container[str]) -> List[Mutant]:
     """A few of each function, spread over the operators, and the same ones each time."""
     functions: Dict[str, List[Mutant]] = {}
@@ -150,7 +168,7 @@ def sample(mutants: Sequence[Mutant], excused: Container[str]) -> List[Mutant]:
 
 def check(source: Source, setup: Setup) -> List[str]:
     """For `suite check`: what survives of a sample. That a case notices is enough."""
-    campaign = Campaign(source, setup, first=True)
+    campaign = Campaign(of_feature(source), setup, first=True)
     campaign.build()
     chosen = sample(campaign.mutants, campaign.excused)
     return complaints(judged(campaign.run(chosen), campaign.excused), campaign.excused)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Finds the mutants of what the feature patch changes, and writes sources that hold them.
+"""Finds the mutants of what a patch changes, and writes sources that hold them.
 
 Coccinelle matches the semantic patches in *.cocci beside this file, the
 operators, on the syntax tree; here, positions become ranges of text, and ranges that are out
 of scope go. In scope are the lines that the patch adds or changes, statements
 that depend on a test there, and in all of each function that it touches:
-conditions, heads of loops, and what is returned.
+conditions, heads of loops, and what is returned. For a file as a whole, all
+its lines count as changed.
 
 Mutants of expressions and statements share one source. Each is a branch that
 is taken if the mutant is alive: see mutant.h. Others, a hunk of the patch
@@ -26,6 +27,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 from base.files import digest, write
 from base.outcome import Exit, Fail
 from base.process import CPUS, child_env, run
+from series.git import Repository
 from series.queue import put, touched
 from series.worktree import Tree
 
@@ -33,6 +35,8 @@ OPERATORS = Path(__file__).resolve().parent
 MACROS = OPERATORS / "macros.h"  # that Coccinelle should know
 # The kernel's C is ASCII but for names in comments; Coccinelle counts bytes.
 ENCODING = "latin-1"
+# To Coccinelle these are calls, but what they declare lasts until the end of the block.
+DECLARES = re.compile(r"(?:guard|LIST_HEAD|DEFINE_\w+|DECLARE_\w+)\b")
 Range = Tuple[int, int]  # offsets in the text of a file: first, and one past the last
 
 
@@ -71,7 +75,7 @@ class Hunk:
 
 @dataclass(frozen=True)
 class Change:
-    """What the feature patch makes of a file."""
+    """What a patch makes of a file."""
 
     before: str
     after: str
@@ -96,6 +100,11 @@ class Change:
                 return True
         return False
 
+    @classmethod
+    def whole(cls, text: str) -> Change:
+        """A file of which each line is in scope, and no hunk can be undone."""
+        return cls("", text, [], [Hunk(0, 0, 0, len(text.splitlines()))])
+
     def without(self, hunk: Hunk) -> str:
         old, new = self.before.splitlines(True), self.after.splitlines(True)
         new[hunk.first:hunk.first + hunk.count] = \
@@ -103,8 +112,8 @@ class Change:
         return "".join(new)
 
 
-def changes(tree: Tree, patch: Path) -> Dict[str, Change]:
-    """Undo the feature patch on what is built, in git's objects alone, and compare."""
+def undo(tree: Tree, patch: Path) -> Dict[str, Change]:
+    """Undo a patch on what is built, in git's objects alone, and compare."""
     paths = [path for path in touched([patch]) if path.endswith((".c", ".h"))]
     ours, index = tree.ours, tree.ours.home / "mutants.index"
     ours.git("read-tree", tree.id, index=index)
@@ -117,8 +126,11 @@ def changes(tree: Tree, patch: Path) -> Dict[str, Change]:
     if done.returncode:
         raise Fail(Exit.PATCH, f"{patch.name} cannot be undone in {tree.path}: "
                    f"{done.stderr.strip()}", "update the series that the tree carries")
-    before = ours.git("write-tree", index=index).strip()
+    return between(ours, ours.git("write-tree", index=index).strip(), after, paths)
 
+
+def between(ours: Repository, before: str, after: str, paths: Iterable[str]) -> Dict[str, Change]:
+    """What is different in files of two trees."""
     def text(of: str, path: str) -> str:
         return (ours.file(of, path) or b"").decode(ENCODING)
 
@@ -198,29 +210,19 @@ def words(text: str) -> str:
     return " ".join(re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).split())
 
 
-def in_source(path: str, change: Change, found: Iterable[Dict[str, Any]]) -> List[Mutant]:
-    """The mutants of a file that are in scope."""
-    source = Source(change.after)
-    lines = [(source.starts[line - 1], source.starts[line]) for line in sorted(change.added)]
-    matched = [match for match in found if change.touches(*match["body"])]
-    worthy = [source.range(match["range"]) for match in matched
-              if match.get("scope") == "condition"]
-    for match in matched:
-        if match.get("scope") == "branch" and any(
-                _overlap(source.range(match["parts"]["test"]), line) for line in lines):
-            worthy.append(source.range(match["range"]))
+def every(path: str, text: str, found: Iterable[Dict[str, Any]]) -> List[Mutant]:
+    """All mutants of a file; so a key is the same, whatever is in scope."""
+    source = Source(text)
     mutants: Dict[Tuple[Range, str], Mutant] = {}
-    for match in matched:
+    for match in found:
         if "operator" not in match:
             continue
         place = source.range(match["range"])
-        if not any(_inside(place, outer) for outer in worthy) \
-                and not any(_overlap(place, line) for line in lines) \
-                and not match["operator"].startswith("return "):
-            continue
         before = source.slice(place)
+        if match["kind"] == "statement" and DECLARES.match(before):
+            continue
         if match["kind"] == "statement" and before.startswith("return ") \
-                and source.text[place[1]:source.starts[match["body"][1]]].strip() == "}":
+                and text[place[1]:source.starts[match["body"][1]]].strip() == "}":
             continue  # a function cannot end without what it returns
         after = match["replacement"].format(
             **{name: source.slice(source.range(part)) for name, part in match["parts"].items()})
@@ -230,6 +232,22 @@ def in_source(path: str, change: Change, found: Iterable[Dict[str, Any]]) -> Lis
             source.line(place[1] - 1), before, after, match["kind"], place,
             (match["body"][0], match["body"][1]), match["family"]))
     return _numbered(sorted(mutants.values(), key=lambda mutant: (mutant.place, mutant.operator)))
+
+
+def in_scope(change: Change, mutants: Iterable[Mutant],
+             found: Iterable[Dict[str, Any]]) -> List[Mutant]:
+    """Those of the mutants of a file that are in scope."""
+    source = Source(change.after)
+    lines = [(source.starts[line - 1], source.starts[line]) for line in sorted(change.added)]
+    worthy = []
+    for match in found:
+        if match.get("scope") == "condition" or match.get("scope") == "branch" and any(
+                _overlap(source.range(match["parts"]["test"]), line) for line in lines):
+            worthy.append(source.range(match["range"]))
+    return [mutant for mutant in mutants if change.touches(*mutant.body) and (
+        mutant.operator.startswith("return ")
+        or any(_inside(mutant.place, outer) for outer in worthy)
+        or any(_overlap(mutant.place, line) for line in lines))]
 
 
 def _numbered(mutants: Iterable[Mutant]) -> List[Mutant]:
@@ -265,13 +283,17 @@ def instrument(text: str, numbered: Sequence[Tuple[int, Mutant]]) -> str:
 
 
 def _branches(inner: str, numbered: Sequence[Tuple[int, Mutant]]) -> str:
+    """The alternatives for a range; lines keep their numbers."""
+    def after(mutant: Mutant) -> str:
+        return mutant.after.replace("\n", " ")
+
     if numbered[0][1].kind == "statement":
-        tests = [f"if (mutant({number})) {{ {mutant.after} }} else "
+        tests = [f"if (mutant({number})) {{ {after(mutant)} }} else "
                  for number, mutant in numbered]
         return f"{{ {''.join(tests)}{{ {inner} }} }}"
     # Where only the truth counts, one may be a pointer, and another a number.
     truth = "!!" if any(mutant.kind == "condition" for _, mutant in numbered) else ""
-    tests = [f"mutant({number}) ? {truth}({mutant.after}) : " for number, mutant in numbered]
+    tests = [f"mutant({number}) ? {truth}({after(mutant)}) : " for number, mutant in numbered]
     return f"({''.join(tests)}{truth}({inner}))"
 
 
@@ -305,14 +327,18 @@ def undone(found: Dict[str, Change], bodies: Dict[str, Dict[Range, str]]) -> Lis
     return result
 
 
-def find(tree: Tree, patch: Path, made: Path) -> Tuple[Dict[str, Change], List[Mutant]]:
-    """All mutants of what the patch changes, in a fixed order."""
-    found = changes(tree, patch)
+def find(tree: Path, changes: Dict[str, Change], made: Path) -> Tuple[List[Mutant], Set[str]]:
+    """The mutants of what is changed, in a fixed order; and the keys of all in these files."""
     # A header below include/ is not ours alone, and has next to no code.
-    paths = [path for path in found if not path.startswith("include/")]
-    matched = matches(tree.path, paths, made)
-    mutants = [mutant for path in paths
-               for mutant in in_source(path, found[path], matched[path])]
+    paths = [path for path in changes if not path.startswith("include/")]
+    matched = matches(tree, paths, made)
+    mutants: List[Mutant] = []
+    keys: Set[str] = set()
+    for path in paths:
+        possible = every(path, changes[path].after, matched[path])
+        keys.update(mutant.key for mutant in possible)
+        mutants += in_scope(changes[path], possible, matched[path])
     bodies = {path: {(match["body"][0], match["body"][1]): str(match["function"])
                      for match in matched[path]} for path in paths}
-    return found, mutants + undone(found, bodies)
+    mutants += undone(changes, bodies)
+    return mutants, keys.union(mutant.key for mutant in mutants)

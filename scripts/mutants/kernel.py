@@ -13,6 +13,7 @@ import dataclasses
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -32,6 +33,18 @@ class DoesNotBuild(Exception):
     """What the compiler says against a source."""
 
 
+def _guilty(mutant: Mutant, said: str) -> bool:
+    """Is it on a line that the compiler names?
+
+    Or has it no `return` any more, and the end of its function is what is named?
+    """
+    ends = mutant.kind == "statement" and mutant.before.startswith("return")
+    return any(mutant.line <= line <= mutant.last_line or ends and line == mutant.body[1]
+               for line in map(int, re.findall(
+                   rf"(?:^| at ){re.escape(mutant.path)}:(\d+):\d+:(?! warning)", said,
+                   re.MULTILINE)))
+
+
 class Workshop:
     """Kernels from sources with mutants, one build at a time."""
 
@@ -44,21 +57,36 @@ class Workshop:
         self.kernel = dataclasses.replace(kernel, out=folder / "out")
         self.base = digest(kernel.image.read_bytes())
         self.lock = threading.Lock()
+        self.objects: Dict[str, str] = {}  # of files as they are
 
-    def together(self, numbered: Sequence[Tuple[int, Mutant]], texts: Dict[str, str]) -> Path:
-        """One kernel with all of them; `texts` are the files as they are."""
-        sources = {}
-        for path, text in texts.items():
-            here = [(number, mutant) for number, mutant in numbered if mutant.path == path]
-            if here:
-                sources[path] = instrument(text, here)
-        last = list(sources)[-1]
-        sources[last] += (OPERATORS / "mutant.c").read_text()
-        try:
-            return self.image(sources)[0]
-        except DoesNotBuild as error:
-            raise Fail(Exit.BUILD, f"the kernel with all mutants does not build:\n{error}",
-                       "mend the semantic patch whose mutant is named there") from None
+    def together(self, numbered: Sequence[Tuple[int, Mutant]],
+                 texts: Dict[str, str]) -> Tuple[Path, Dict[str, str]]:
+        """One kernel with all of them but those that do not compile; these, with the reason.
+
+        `texts` are the files as they are. A mutant that cannot be a branch, as in an
+        initializer, does not compile, and nothing else on its line is tried then.
+        """
+        unbuilt: Dict[str, str] = {}
+        while True:
+            alive = [(number, mutant) for number, mutant in numbered
+                     if mutant.key not in unbuilt]
+            sources = {}
+            for path, text in texts.items():
+                here = [(number, mutant) for number, mutant in alive if mutant.path == path]
+                if here:
+                    sources[path] = f'# 1 "{path}"\n{instrument(text, here)}'
+            last = list(sources)[-1]
+            sources[last] += (OPERATORS / "mutant.c").read_text()
+            try:
+                return self.image(sources)[0], unbuilt
+            except DoesNotBuild as error:
+                guilty = {mutant.key: f"no branch can be there: {str(error)[:500]}"
+                          for _, mutant in alive if _guilty(mutant, str(error))}
+                if not guilty:
+                    raise Fail(Exit.BUILD, "the kernel with all mutants does not build:\n"
+                               f"{error}", "mend the semantic patch whose mutant is named there"
+                               ) from None
+                unbuilt.update(guilty)
 
     def image(self, sources: Dict[str, str]) -> Tuple[Path, float]:
         """The kernel with these sources in place of others, and how long it took to build."""
@@ -127,15 +155,42 @@ class Workshop:
                            "see what it says, free some memory, and run the same command again")
             raise DoesNotBuild(said)
 
+    def is_same(self, mutant: Mutant, text: str) -> bool:
+        """Does the compiler make the same code of a file, whether it has the mutant or not?"""
+        first, last = mutant.place
+        lost = mutant.before.count("\n") - mutant.after.count("\n")
+        if lost < 0:
+            return False  # warnings have the numbers of their lines
+        after = f"({mutant.after})" if mutant.kind != "statement" else f"{{ {mutant.after} }}"
+        with self.lock:
+            if mutant.path not in self.objects:
+                self.objects[mutant.path] = self._object(mutant.path, text)
+        return self._object(mutant.path, text[:first] + after + "\n" * lost + text[last:]) \
+            == self.objects[mutant.path]
+
+    def _object(self, path: str, text: str) -> str:
+        """What the compiler makes of a text in place of a file; nothing, if that is an error."""
+        with tempfile.TemporaryDirectory(prefix="offline-skippable-") as held:
+            source, made = Path(held) / Path(path).name, Path(held) / "object"
+            write(source, f'# 1 "{path}"\n{text}'.encode(ENCODING))
+            words = self._compiler(path, source).split(" ; ")[0]  # without objtool
+            words = re.sub(r" -Wp,-MMD,\S+", " ", re.sub(r" -o \S+\.o ", f" -o {made} ", words))
+            done = run(["sh", "-ec", words], cwd=self.plain.out)
+            return "" if done.returncode else digest(made.read_bytes())
+
     def _command(self, path: str, source: Path, place: Path) -> str:
-        """How kbuild compiled the file, but from another source, and with headers from `place`."""
-        note = self.kernel.out / Path(path).with_name(f".{Path(path).stem}.o.cmd")
-        original = self.kernel.tree / path
+        """How kbuild compiled the file, but with mutants, and with headers from `place`."""
+        words = self._compiler(path, source)
+        words = words.replace(" -nostdinc ", f" -nostdinc -I{place}/include ", 1)
+        return words.replace(f" {source} ", f" -include {OPERATORS / 'mutant.h'} {source} ")
+
+    def _compiler(self, path: str, source: Path) -> str:
+        """How kbuild compiled the file, but from another source."""
+        note = self.plain.out / Path(path).with_name(f".{Path(path).stem}.o.cmd")
+        original = self.plain.tree / path
         found = re.match(r"savedcmd_\S+ := (.*)", note.read_text())
         if not found or f" {original} " not in found.group(1):
             raise Fail(Exit.BUILD, f"{note} does not tell how {path} was compiled",
                        "remove build/ and run the same command again")
         words = found.group(1).replace("$(pound)", "#").replace("$$", "$")
-        words = words.replace(" -nostdinc ", f" -nostdinc -I{place}/include ", 1)
-        return words.replace(f" {original} ", f" -include {OPERATORS / 'mutant.h'} "
-                             f"-iquote {original.parent} {source} ")
+        return words.replace(f" {original} ", f" -iquote {original.parent} {source} ")

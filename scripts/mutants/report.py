@@ -150,7 +150,7 @@ def matrix(results: Sequence[Result], cases: Sequence[str]) -> str:
 def page(facts: Mapping[str, Any], results: Sequence[Result], changes: Mapping[str, Change],
          cases: Sequence[str]) -> str:
     parts = [f"<!DOCTYPE html><html lang=en><meta charset=utf-8><title>Mutants</title>"
-             f"<style>{STYLE}</style><h1>Mutants of the feature</h1>"]
+             f"<style>{STYLE}</style><h1>Mutants of {escape(facts['what'])}</h1>"]
     parts.append("<p>" + "<br>".join(escape(line) for line in facts["summary"]) + "</p>")
     parts.append('<p class="key">' + "".join(
         f'<span class="{css(outcome)}">{escape(outcome)}</span>' for outcome in OUTCOMES) + "</p>")

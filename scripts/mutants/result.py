@@ -19,6 +19,7 @@ from mutants.find import MACROS, OPERATORS, Mutant, words
 # kernel, a crash, or a time limit.
 KILLED = ("case", "warning", "crash", "hang")
 SURVIVED, EQUIVALENT, STILLBORN = "survived", "equivalent", "does not build"
+SAME_CODE = "the compiler makes the same code of it"
 EQUIVALENTS, GUILT = OPERATORS / "equivalent", OPERATORS / "guilt"
 
 
@@ -46,8 +47,12 @@ def _lines(file: Path) -> Sequence[str]:
             if line.strip() and not line.startswith("#")]
 
 
-def equivalents(mutants: Sequence[Mutant], file: Path = EQUIVALENTS) -> Dict[str, str]:
-    """The mutants that nothing can tell from the original, each with the reason."""
+def equivalents(known: Container[str], complete: bool = True,
+                file: Path = EQUIVALENTS) -> Dict[str, str]:
+    """The mutants that nothing can tell from the original, each with the reason.
+
+    `known` are the keys that there are: if they are complete, no other may be excused.
+    """
     found: Dict[str, str] = {}
     key = ""
     for line in _lines(file):
@@ -56,11 +61,10 @@ def equivalents(mutants: Sequence[Mutant], file: Path = EQUIVALENTS) -> Dict[str
         else:
             key = line.strip()
             found[key] = ""
-    known = {mutant.key for mutant in mutants}
     for key, reason in found.items():
-        if key not in known or not reason:
+        if complete and key not in known or not reason:
             raise Fail(Exit.BAD_INPUT, f"{file.name}: {key}: "
-                       f"{'no reason is given' if key in known else 'there is no such mutant'}",
+                       f"{'there is no such mutant' if reason else 'no reason is given'}",
                        f"mend or remove the entry in {os.path.relpath(file)}")
     return found
 

@@ -14,7 +14,7 @@ SCRIPTS = Path(main.__file__).parent
 GUEST = {"base", "series", "guest"}
 # What each folder may import, besides what is its own.
 BELOW: Dict[str, Set[str]] = {"base": set(), "series": {"base"}, "guest": GUEST,
-                              "commits": GUEST, "mutants": GUEST, "measure": GUEST,
+                              "commits": GUEST, "mutants": GUEST | {"commits"}, "measure": GUEST,
                               "history": GUEST | {"mutants"}}
 VERBS = {verb.module for verb in main.VERBS.values()}
 

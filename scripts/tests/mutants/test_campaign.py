@@ -13,11 +13,11 @@ from guest import kvm
 from guest.build import Kernel
 from guest.setup import Setup
 from mutants import campaign as campaigns
-from mutants.campaign import Campaign, matching, sample
-from mutants.find import Mutant
+from mutants.campaign import Campaign, matching, part, sample
+from mutants.find import Change, Mutant
 from mutants.guests import Run
 from mutants.kernel import DoesNotBuild
-from mutants.result import STILLBORN, SURVIVED
+from mutants.result import EQUIVALENT, STILLBORN, SURVIVED
 from tests import fixture
 from tests.mutants.some import plain
 
@@ -32,6 +32,11 @@ class ChosenTest(fixture.Case):
         with self.assertRaises(Fail) as caught:
             matching(mutants, "g")
         self.assertEqual(caught.exception.code, Exit.BAD_INPUT)
+
+    def test_parts_make_a_whole(self) -> None:
+        mutants = [plain(str(number)) for number in range(7)]
+        parts = [part(mutants, number, 3) for number in (1, 2, 3)]
+        self.assertEqual(sorted(sum(parts, []), key=lambda each: each.key), mutants)
 
     def test_a_sample_has_all_functions_and_several_operators(self) -> None:
         mutants = [plain(f"{function}{number}", function, f"op{number // 2}")
@@ -51,6 +56,8 @@ class CampaignTest(fixture.Case):
         super().setUp()
         self.tried: List[int] = []
         self.ends: Dict[int, Run] = {}
+        self.same: List[Mutant] = []
+        self.unbuilt: Dict[str, str] = {}
         self.mutants = [plain("one"), plain("two"), dataclasses.replace(
             plain("three"), sources={"mm/a.c": "int f("})]
         self.accelerator = kvm.EMULATED
@@ -68,8 +75,11 @@ class CampaignTest(fixture.Case):
             mutants=self.mutants, first=first, stop=threading.Event(), image=Path(image),
             kernel=Kernel(self.kernel, self.root, Setup(jobs=1), {}),
             guests=SimpleNamespace(boot=boot, order=ORDER),
-            workshop=SimpleNamespace(base=base, image=mock.Mock(
-                side_effect=DoesNotBuild("error: expected ;"))))
+            scope=SimpleNamespace(changes={"mm/a.c": Change.whole("")}),
+            excused={}, unbuilt=self.unbuilt,
+            workshop=SimpleNamespace(base=base, is_same=lambda mutant, _: mutant in self.same,
+                                     image=mock.Mock(side_effect=DoesNotBuild(
+                                         "error: expected ;"))))
         return made
 
     def outcomes(self, made: Campaign, mutants: List[Mutant]) -> List[str]:
@@ -80,6 +90,16 @@ class CampaignTest(fixture.Case):
         results = self.campaign().run(self.mutants)
         self.assertEqual([result.outcome for result in results], ["case", SURVIVED, STILLBORN])
         self.assertIn("expected ;", results[2].reason)
+
+    def test_a_mutant_of_the_same_code_needs_no_excuse(self) -> None:
+        self.same = self.mutants[1:2]
+        self.ends = {1: Run(ORDER, {ORDER[0]: "not ok"}, ORDER[0], "case", ended=True)}
+        self.assertEqual(self.outcomes(self.campaign(), self.mutants[:2]), ["case", EQUIVALENT])
+
+    def test_a_mutant_that_the_kernel_does_not_have_is_not_tried(self) -> None:
+        self.unbuilt = {"one": "no branch can be there"}
+        self.assertEqual(self.outcomes(self.campaign(), self.mutants[:1]), [STILLBORN])
+        self.assertEqual(self.tried, [])
 
     def test_a_case_that_does_not_run_notices(self) -> None:
         self.ends = {1: Run(ORDER, {ORDER[0]: "ok"}, ended=True)}

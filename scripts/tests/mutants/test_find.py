@@ -77,7 +77,7 @@ class ChangeTest(fixture.Case):
         after = before.replace("line 3\n", "").replace("line 20\n", "line 20\nnew\n")
         self.patch("3.patch", "mm/code.c", before, after)
         self.made = self.tree(after)
-        return find.changes(self.made, self.repo / "patches/v7.3/3.patch")["mm/code.c"]
+        return find.undo(self.made, self.repo / "patches/v7.3/3.patch")["mm/code.c"]
 
     def test_lines_and_functions_that_a_patch_touches(self) -> None:
         change = self.changes()
@@ -102,14 +102,14 @@ class ChangeTest(fixture.Case):
     def test_what_was_edited_since_counts(self) -> None:
         edited = self.changes().after.replace("line 28\n", "line 28, edited\n")
         fixture.lay(self.kernel, {"mm/code.c": edited})
-        change = find.changes(self.made, self.repo / "patches/v7.3/3.patch")["mm/code.c"]
+        change = find.undo(self.made, self.repo / "patches/v7.3/3.patch")["mm/code.c"]
         self.assertEqual(change.after, edited)
         self.assertIn("line 28, edited\n", change.before)
         self.assertEqual(change.added, {20})
 
     def test_a_tree_without_the_patch_is_refused(self) -> None:
         with self.assertRaises(Fail) as caught:
-            find.changes(self.tree(fixture.CODE), self.repo / "patches/v7.3/1.patch")
+            find.undo(self.tree(fixture.CODE), self.repo / "patches/v7.3/1.patch")
         self.assertEqual(caught.exception.code, Exit.PATCH)
 
 
@@ -125,7 +125,8 @@ class OperatorsTest(unittest.TestCase):
 
     def mutants(self, added: Tuple[int, int]) -> List[str]:
         hunk = find.Hunk(added[0], 0, *added)
-        self.found = find.in_source("mm/a.c", Change("", CODE, [hunk], [hunk]), self.matched)
+        self.found = find.in_scope(Change("", CODE, [hunk], [hunk]),
+                                   find.every("mm/a.c", CODE, self.matched), self.matched)
         return [f"{mutant.operator}: {find.words(mutant.before)} => {find.words(mutant.after)}"
                 for mutant in self.found]
 
@@ -146,6 +147,14 @@ class OperatorsTest(unittest.TestCase):
         self.assertNotIn("delete statement: g(i); => ;", found)
         self.assertNotIn("continue to break: continue; => break;", found)
         self.assertEqual(len(found), len(set(found)))
+
+    def test_a_whole_file_has_more_and_a_key_is_the_same(self) -> None:
+        self.mutants((4, 1))
+        some = {mutant.key for mutant in self.found}
+        every = find.every("mm/a.c", CODE, self.matched)
+        self.assertEqual(find.in_scope(Change.whole(CODE), every, self.matched), every)
+        self.assertLess(some, {mutant.key for mutant in every})
+        self.assertIn("f: delete statement: g(i);", {mutant.key for mutant in every})
 
     def test_what_holds_all_of_them_is_c(self) -> None:
         self.mutants((0, 12))

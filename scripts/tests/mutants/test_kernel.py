@@ -4,12 +4,32 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import CancelledError
+from typing import List, Sequence
+from unittest import mock
 
 from base.outcome import Exit, Fail
 from guest.build import Kernel
 from guest.setup import Setup
+from mutants.find import Mutant
 from mutants.kernel import DoesNotBuild, Workshop
 from tests import fixture
+
+CODE = """\
+int f(int a)
+{
+\tint b = a * 1;
+\tstatic int c = 2;
+
+\treturn __LINE__ + b + c;
+}
+"""
+
+
+def mutant(before: str, after: str) -> Mutant:
+    first = CODE.index(before)
+    line = CODE.count("\n", 0, first) + 1
+    return Mutant(f"f: {before} to {after}", "mm/code.c", "f", "op", line, line, before, after,
+                  "expression", (first, first + len(before)))
 
 
 class WorkshopTest(fixture.Case):
@@ -44,3 +64,32 @@ class WorkshopTest(fixture.Case):
         with self.assertRaises(Fail) as caught:
             workshop.image({"mm/code.c": "int f(void) { return 0; }"})
         self.assertEqual(caught.exception.code, Exit.MISSING)
+
+    def test_mutants_that_cannot_be_branches_are_left_out_and_told(self) -> None:
+        workshop = self.workshop()
+        images: List[Sequence[str]] = []
+
+        def link(words: Sequence[str]) -> None:
+            if words[0] == "sh":
+                run_(words)
+            else:
+                images.append(words)
+        run_ = workshop._run
+        self.replace(mock.patch.object(workshop, "_run", link),
+                     mock.patch("mutants.kernel.kernels.make_command", lambda *_: ["make"]))
+        fixture.lay(self.root / "out", {"mm/code.o": ""})
+        fixture.lay(self.root, {"operators/mutant.h": "static int mutant(int n) { return !n; }\n",
+                                "operators/mutant.c": ""})
+        self.replace(mock.patch("mutants.kernel.OPERATORS", self.root / "operators"))
+        found = workshop.together([(1, mutant("a * 1", "a")), (2, mutant("2", "3"))],
+                                  {"mm/code.c": CODE})[1]
+        self.assertEqual(list(found), ["f: 2 to 3"])
+        self.assertIn("initializer element is not constant", found["f: 2 to 3"])
+        self.assertEqual(len(images), 1)
+
+    def test_mutants_of_which_the_compiler_makes_the_same_code(self) -> None:
+        workshop = self.workshop()
+        for one, same in ((mutant("a * 1", "a"), True), (mutant("a * 1", "a * 2"), False),
+                          (mutant("a * 1", "a *\n1"), False), (mutant("a * 1", "a +"), False)):
+            with self.subTest(one.key):
+                self.assertEqual(workshop.is_same(one, CODE), same)

@@ -14,14 +14,17 @@ from tests.mutants.some import plain
 
 class ResultTest(fixture.Case):
     def test_equivalents_need_a_mutant_and_a_reason(self) -> None:
-        mutants = [plain("f: a: b"), plain("f: a: c")]
+        keys = {"f: a: b", "f: a: c"}
         fixture.lay(self.root, {"good": "# why\n\nf: a: b\n\tFor this\n\treason.\n",
                                 "bad": "f: a: d\n\tReason.\n", "worse": "f: a: b\n"})
-        self.assertEqual(equivalents(mutants, self.root / "good"), {"f: a: b": "For this reason."})
+        self.assertEqual(equivalents(keys, file=self.root / "good"),
+                         {"f: a: b": "For this reason."})
         for name, words in (("bad", "no such mutant"), ("worse", "no reason")):
             with self.assertRaises(Fail) as caught:
-                equivalents(mutants, self.root / name)
+                equivalents(keys, file=self.root / name)
             self.assertIn(words, caught.exception.what)
+        # A part of the mutants has no say in what there is.
+        self.assertEqual(equivalents(keys, False, self.root / "bad"), {"f: a: d": "Reason."})
 
     def test_a_function_that_was_not_read_is_told(self) -> None:
         each_is_mutated([plain("one"), plain("two", "g")], ["f", "g"])
@@ -53,9 +56,10 @@ class ResultTest(fixture.Case):
                    Result(plain("three"), STILLBORN, reason="error: <x>")]
         lines = summary(results, 2)
         self.assertIn("3 mutants: 1 killed (1 by a case), 1 survived", lines[0])
-        page = report.page({"summary": lines}, results,
+        page = report.page({"what": "<mm>", "summary": lines}, results,
                                   {"mm/a.c": Change("", "a\nb\n", [], [])}, ["scan.stops"])
-        for words in ("&amp;&amp; to ||", "scan.stops", "error: &lt;x&gt;", "mm/a.c"):
+        for words in ("Mutants of &lt;mm&gt;", "&amp;&amp; to ||", "scan.stops", "error: &lt;x&gt;",
+                      "mm/a.c"):
             self.assertIn(words, page)
 
     def test_what_is_kept_of_a_result_brings_it_back(self) -> None:
