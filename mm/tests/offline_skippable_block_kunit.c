@@ -1,0 +1,775 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for memory block devices (drivers/base/memory.c), through which
+ * memory goes online and offline, and for the zone that it goes to
+ * (mm/memory_hotplug.c).
+ */
+#include <linux/device.h>
+#include <linux/kref.h>
+#include <linux/memory.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/notifier.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+
+#include "offline_skippable.h"
+
+/* The online_page callback: what goes online stays PageOffline(). */
+static void leave_page_offline(struct page *page, unsigned int order)
+{
+}
+
+static void restore_callback(void *unused)
+{
+	restore_online_page_callback(leave_page_offline);
+}
+
+static u64 block_start(const struct phantom_memory *ph, unsigned int nr)
+{
+	return ph->start + nr * (u64)memory_block_size_bytes();
+}
+
+static void put_memory_block(void *mem)
+{
+	memory_block_put(mem);
+}
+
+/* Get the memory block device at an address, until the test case ends. */
+static struct memory_block *get_block(struct kunit *test, u64 start)
+{
+	struct memory_block *mem = memory_block_at(start);
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, put_memory_block, mem));
+	return mem;
+}
+
+static unsigned long block_pfn(const struct memory_block *mem)
+{
+	return section_nr_to_pfn(mem->start_section_nr);
+}
+
+static unsigned long nr_block_pages(void)
+{
+	return PHYS_PFN(memory_block_size_bytes());
+}
+
+/* Let offlining skip all pages of an online memory block. */
+static void make_block_skippable(struct phantom_memory *ph,
+				 const struct memory_block *mem)
+{
+	phantom_set(ph, block_pfn(mem), nr_block_pages(), PHANTOM_SKIPPABLE);
+}
+
+static int offline_block(struct phantom_memory *ph, struct memory_block *mem)
+{
+	make_block_skippable(ph, mem);
+	return phantom_device_offline(PFN_PHYS(block_pfn(mem)));
+}
+
+static int offline_if_online(struct memory_block *mem, void *ph)
+{
+	if (mem->state == MEM_ONLINE) {
+		make_block_skippable(ph, mem);
+		return device_offline(&mem->dev);
+	}
+	return 0;
+}
+
+static void offline_all_blocks(void *arg)
+{
+	struct phantom_memory *ph = arg;
+
+	lock_device_hotplug();
+	KUNIT_EXPECT_EQ(ph->test, 0,
+			walk_memory_blocks(ph->start, ph->size, ph,
+					   offline_if_online));
+	unlock_device_hotplug();
+}
+
+/*
+ * Add memory blocks that the test case onlines as it likes; all pages stay
+ * PageOffline(). They go offline when it ends.
+ */
+static struct phantom_memory *add_blocks(struct kunit *test, unsigned int nr)
+{
+	struct phantom_memory *ph =
+		phantom_memory_add(test, nr * (u64)memory_block_size_bytes());
+
+	if (set_online_page_callback(leave_page_offline))
+		kunit_skip(test, "a driver has set its online_page callback");
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_callback, NULL));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, offline_all_blocks, ph));
+	return ph;
+}
+
+/*
+ * What user space reads and writes
+ */
+
+static struct device_attribute *block_attribute(struct kunit *test,
+						const struct memory_block *mem,
+						const char *name)
+{
+	const struct attribute_group **group;
+	struct attribute **attr;
+
+	for (group = mem->dev.groups; *group; group++) {
+		for (attr = (*group)->attrs; *attr; attr++) {
+			if (!strcmp((*attr)->name, name))
+				return container_of(*attr,
+						    struct device_attribute,
+						    attr);
+		}
+	}
+	KUNIT_FAIL_AND_ABORT(test, "there is no attribute %s", name);
+}
+
+static const char *read_attribute(struct kunit *test, struct memory_block *mem,
+				  const char *name)
+{
+	struct device_attribute *attr = block_attribute(test, mem, name);
+	char *text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	KUNIT_EXPECT_GT(test, attr->show(&mem->dev, attr, text), 0);
+	return text;
+}
+
+static ssize_t write_state(struct kunit *test, struct memory_block *mem,
+			   const char *word)
+{
+	struct device_attribute *attr = block_attribute(test, mem, "state");
+
+	return attr->store(&mem->dev, attr, word, strlen(word));
+}
+
+static struct zone *zone_of_block(const struct memory_block *mem,
+				  enum mmop online_type)
+{
+	return zone_for_pfn_range(online_type, mem->nid, NULL, block_pfn(mem),
+				  nr_block_pages());
+}
+
+static void expect_block_online(struct kunit *test, struct memory_block *mem,
+				struct zone *zone)
+{
+	char name[32];
+
+	KUNIT_EXPECT_EQ(test, MEM_ONLINE, mem->state);
+	KUNIT_EXPECT_PTR_EQ(test, zone, mem->zone);
+	KUNIT_EXPECT_PTR_EQ(test, zone, page_zone(pfn_to_page(block_pfn(mem))));
+	KUNIT_EXPECT_STREQ(test, "online\n", read_attribute(test, mem, "state"));
+	snprintf(name, sizeof(name), "%s\n", zone->name);
+	KUNIT_EXPECT_STREQ(test, name, read_attribute(test, mem, "valid_zones"));
+}
+
+static void expect_block_offline(struct kunit *test, struct memory_block *mem)
+{
+	KUNIT_EXPECT_EQ(test, MEM_OFFLINE, mem->state);
+	KUNIT_EXPECT_NULL(test, mem->zone);
+	KUNIT_EXPECT_NULL(test, pfn_to_online_page(block_pfn(mem)));
+	KUNIT_EXPECT_STREQ(test, "offline\n", read_attribute(test, mem, "state"));
+}
+
+/**
+ * struct state_word - what is written to the state of a memory block
+ * @desc: the word
+ * @word: the same, as it is written
+ * @online_type: what it asks for
+ */
+struct state_word {
+	const char *desc;
+	const char *word;
+	enum mmop online_type;
+};
+
+static const struct state_word online_words[] = {
+	{ "online", "online\n", MMOP_ONLINE },
+	{ "online_kernel", "online_kernel\n", MMOP_ONLINE_KERNEL },
+	{ "online_movable", "online_movable", MMOP_ONLINE_MOVABLE },
+};
+
+KUNIT_ARRAY_PARAM_DESC(online_word, online_words, desc);
+
+/*
+ * Writing a kind of online to the state of a memory block brings it to the zone
+ * of that kind, and writing offline takes it out of there.
+ */
+static void state_of_block_is_what_is_written(struct kunit *test)
+{
+	const struct state_word *param = test->param_value;
+	struct phantom_memory *ph = add_blocks(test, 1);
+	struct memory_block *mem = get_block(test, ph->start);
+	struct zone *zone = zone_of_block(mem, param->online_type);
+
+	expect_block_offline(test, mem);
+	KUNIT_ASSERT_EQ(test, strlen(param->word),
+			write_state(test, mem, param->word));
+	expect_block_online(test, mem, zone);
+
+	/* None of the pages is skippable yet. */
+	KUNIT_EXPECT_EQ(test, -EBUSY, write_state(test, mem, "offline"));
+	expect_block_online(test, mem, zone);
+
+	make_block_skippable(ph, mem);
+	KUNIT_EXPECT_EQ(test, strlen("offline"),
+			write_state(test, mem, "offline"));
+	expect_block_offline(test, mem);
+}
+
+/*
+ * Writing anything else than a kind of online or offline to the state of a
+ * memory block, or what it is already, fails with -EINVAL and changes nothing.
+ */
+static void other_words_do_not_change_state_of_block(struct kunit *test)
+{
+	static const char * const words[] = {
+		"", "\n", "on", "Online", "online_", "online_movable_", "going-offline",
+	};
+	struct phantom_memory *ph = add_blocks(test, 1);
+	struct memory_block *mem = get_block(test, ph->start);
+	struct zone *zone = zone_of_block(mem, MMOP_ONLINE);
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+				    write_state(test, mem, words[i]), "%s",
+				    words[i]);
+	KUNIT_EXPECT_EQ(test, -EINVAL, write_state(test, mem, "offline"));
+	expect_block_offline(test, mem);
+
+	KUNIT_ASSERT_EQ(test, strlen("online"), write_state(test, mem, "online"));
+	make_block_skippable(ph, mem);
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+				    write_state(test, mem, words[i]), "%s",
+				    words[i]);
+	for (i = 0; i < ARRAY_SIZE(online_words); i++)
+		KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+				    write_state(test, mem, online_words[i].word),
+				    "%s", online_words[i].desc);
+	expect_block_online(test, mem, zone);
+}
+
+/*
+ * The zones that an offline memory block says it can go to are, in this order,
+ * those of online, of online_kernel and of online_movable, each of them once.
+ */
+static void valid_zones_of_offline_block_are_those_of_online(struct kunit *test)
+{
+	struct phantom_memory *ph = add_blocks(test, 1);
+	struct memory_block *mem = get_block(test, ph->start);
+	struct zone *zones[] = {
+		zone_of_block(mem, MMOP_ONLINE),
+		zone_of_block(mem, MMOP_ONLINE_KERNEL),
+		zone_of_block(mem, MMOP_ONLINE_MOVABLE),
+	};
+	char names[64];
+	int i, len;
+
+	len = scnprintf(names, sizeof(names), "%s", zones[0]->name);
+	for (i = 1; i < ARRAY_SIZE(zones); i++) {
+		if (zones[i] != zones[0])
+			len += scnprintf(names + len, sizeof(names) - len, " %s",
+					 zones[i]->name);
+	}
+	scnprintf(names + len, sizeof(names) - len, "\n");
+	KUNIT_EXPECT_STREQ(test, names,
+			   read_attribute(test, mem, "valid_zones"));
+}
+
+/*
+ * Zones
+ */
+
+/*
+ * A memory block between memory of one zone goes to that zone by default, be it
+ * a kernel zone or ZONE_MOVABLE.
+ */
+static void block_amid_a_zone_goes_there(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = add_blocks(test, 3);
+	struct memory_block *mem = get_block(test, block_start(ph, 1));
+	struct zone *zone = zone_of_block(mem, param->online_type);
+
+	if (!zone_is_empty(&NODE_DATA(ph->nid)->node_zones[ZONE_MOVABLE]))
+		kunit_skip(test, "there is ZONE_MOVABLE already");
+
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_device_online(block_start(ph, 0),
+					      param->online_type));
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_device_online(block_start(ph, 2),
+					      param->online_type));
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_device_online(block_start(ph, 1), MMOP_ONLINE));
+	expect_block_online(test, mem, zone);
+}
+
+/*
+ * Memory that is not in a zone below ZONE_NORMAL is onlined to ZONE_NORMAL if it
+ * is to be in a kernel zone, however far above the other zones it is.
+ */
+static void memory_far_above_other_zones_is_normal(struct kunit *test)
+{
+	pg_data_t *pgdat = NODE_DATA(numa_mem_id());
+	struct zone *normal = &pgdat->node_zones[ZONE_NORMAL];
+	bool found = false;
+	struct zone *zone;
+	int bit;
+
+	for (zone = pgdat->node_zones; zone < normal; zone++) {
+		const unsigned long pfn = zone->zone_start_pfn;
+
+		if (zone_is_empty(zone))
+			continue;
+		found = true;
+		KUNIT_EXPECT_PTR_EQ(test, zone,
+				    zone_for_pfn_range(MMOP_ONLINE_KERNEL,
+						       pgdat->node_id, NULL,
+						       pfn, 1));
+		/* If only the lower bits counted, this would be the zone, too. */
+		for (bit = fls_long(pgdat_end_pfn(pgdat));
+		     bit < BITS_PER_LONG - PAGE_SHIFT; bit++) {
+			struct zone *far;
+
+			far = zone_for_pfn_range(MMOP_ONLINE_KERNEL,
+						 pgdat->node_id, NULL,
+						 pfn + (1UL << bit), 1);
+			KUNIT_EXPECT_PTR_EQ_MSG(test, normal, far, "bit %d",
+						bit);
+		}
+	}
+	if (!found)
+		kunit_skip(test, "there is no zone below ZONE_NORMAL");
+}
+
+/*
+ * State of memory blocks
+ */
+
+static int expect_zone_of_pages(struct memory_block *mem, void *arg)
+{
+	struct zone *zone, *found = NULL;
+	struct kunit *test = arg;
+	unsigned int nr_zones = 0;
+	unsigned long i;
+
+	if (mem->state != MEM_ONLINE)
+		return 0;
+	for_each_populated_zone(zone) {
+		if (!zone_intersects(zone, block_pfn(mem), nr_block_pages()))
+			continue;
+		nr_zones++;
+		found = zone;
+	}
+	if (nr_zones == 1)
+		KUNIT_EXPECT_PTR_EQ(test, found, mem->zone);
+	if (!mem->zone)
+		return 0;
+	for (i = 0; i < nr_block_pages(); i++) {
+		struct page *page = pfn_to_page(block_pfn(mem) + i);
+
+		/* Holes are reserved, and in whatever zone is around them. */
+		if (!PageReserved(page) && page_zone(page) != mem->zone) {
+			KUNIT_FAIL(test, "pfn %#lx is in zone %s, and not in %s",
+				   block_pfn(mem) + i, page_zone(page)->name,
+				   mem->zone->name);
+			break;
+		}
+	}
+	return 0;
+}
+
+/*
+ * An online memory block is in the zone of all of its pages, and in none only if
+ * several zones span it.
+ */
+static void online_block_is_in_the_zone_of_its_pages(struct kunit *test)
+{
+	lock_device_hotplug();
+	for_each_memory_block(test, expect_zone_of_pages);
+	unlock_device_hotplug();
+}
+
+struct veto {
+	struct notifier_block nb;
+	unsigned int nr_cancelled;
+};
+
+static int veto_onlining(struct notifier_block *nb, unsigned long event,
+			 void *arg)
+{
+	struct veto *veto = container_of(nb, struct veto, nb);
+
+	if (event == MEM_CANCEL_ONLINE)
+		veto->nr_cancelled++;
+	return event == MEM_GOING_ONLINE ? notifier_from_errno(-EPERM) : NOTIFY_OK;
+}
+
+/*
+ * A memory block that a memory notifier keeps from going online stays offline,
+ * and nothing of it is left in the zone; it can go online later.
+ */
+static void refused_block_stays_offline(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = add_blocks(test, 1);
+	struct memory_block *mem = get_block(test, ph->start);
+	struct zone *zone = zone_of_block(mem, param->online_type);
+	struct veto veto = { .nb.notifier_call = veto_onlining };
+	struct phantom_snapshot offline;
+
+	phantom_snapshot_take(&offline);
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&veto.nb));
+	KUNIT_EXPECT_EQ(test, -EPERM,
+			phantom_device_online(ph->start, param->online_type));
+	unregister_memory_notifier(&veto.nb);
+	KUNIT_EXPECT_EQ(test, 1, veto.nr_cancelled);
+	expect_block_offline(test, mem);
+	phantom_snapshot_expect(test, &offline);
+
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_device_online(ph->start, param->online_type));
+	expect_block_online(test, mem, zone);
+	KUNIT_EXPECT_EQ(test, 0, offline_block(ph, mem));
+	phantom_snapshot_expect(test, &offline);
+}
+
+/*
+ * remove_memory() fails with -EBUSY and changes nothing if one of the memory
+ * blocks is online, and succeeds once none is.
+ */
+static void memory_is_not_removed_while_a_block_is_online(struct kunit *test)
+{
+	struct phantom_snapshot without, online;
+	struct phantom_memory *ph;
+	struct memory_block *mem;
+
+	phantom_snapshot_take(&without);
+	ph = add_blocks(test, 2);
+	mem = get_block(test, block_start(ph, 1));
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_device_online(block_start(ph, 1),
+					      MMOP_ONLINE_MOVABLE));
+	phantom_snapshot_take(&online);
+
+	KUNIT_EXPECT_EQ(test, -EBUSY, remove_memory(ph->start, ph->size));
+	phantom_snapshot_expect(test, &online);
+	KUNIT_EXPECT_EQ(test, MEM_ONLINE, mem->state);
+
+	KUNIT_ASSERT_EQ(test, 0, offline_block(ph, mem));
+	KUNIT_ASSERT_EQ(test, 0, remove_memory(ph->start, ph->size));
+	ph->size = 0;
+	phantom_snapshot_expect(test, &without);
+}
+
+struct walk {
+	unsigned int nr_seen;
+	unsigned long seen[4];
+	unsigned int stop_at;
+};
+
+static int record_block(struct memory_block *mem, void *arg)
+{
+	struct walk *walk = arg;
+
+	if (walk->nr_seen < ARRAY_SIZE(walk->seen))
+		walk->seen[walk->nr_seen] = block_pfn(mem);
+	return ++walk->nr_seen == walk->stop_at ? -ECANCELED : 0;
+}
+
+/*
+ * walk_memory_blocks() visits each memory block that the range touches once and
+ * in order, passes over those that are not there, and stops at the first error.
+ */
+static void walk_visits_blocks_in_order_until_an_error(struct kunit *test)
+{
+	struct phantom_memory *ph = add_blocks(test, 3);
+	const u64 size = memory_block_size_bytes();
+	struct walk all = {}, two = {}, part = {}, stopped = { .stop_at = 2 };
+	int i;
+
+	lock_device_hotplug();
+	KUNIT_EXPECT_EQ(test, 0,
+			walk_memory_blocks(ph->start, ph->size, &all,
+					   record_block));
+	KUNIT_EXPECT_EQ(test, 3, all.nr_seen);
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, PHYS_PFN(block_start(ph, i)), all.seen[i]);
+
+	/* A page of the first memory block, and one of the second. */
+	KUNIT_EXPECT_EQ(test, 0,
+			walk_memory_blocks(block_start(ph, 1) - PAGE_SIZE,
+					   2 * PAGE_SIZE, &part, record_block));
+	KUNIT_EXPECT_EQ(test, 2, part.nr_seen);
+	KUNIT_EXPECT_EQ(test, PHYS_PFN(block_start(ph, 1)), part.seen[1]);
+	KUNIT_EXPECT_EQ(test, 0,
+			walk_memory_blocks(ph->start, 0, &part, record_block));
+	KUNIT_EXPECT_EQ(test, 2, part.nr_seen);
+
+	KUNIT_EXPECT_EQ(test, -ECANCELED,
+			walk_memory_blocks(ph->start, ph->size, &stopped,
+					   record_block));
+	KUNIT_EXPECT_EQ(test, 2, stopped.nr_seen);
+	unlock_device_hotplug();
+
+	KUNIT_ASSERT_EQ(test, 0, remove_memory(block_start(ph, 1), size));
+	lock_device_hotplug();
+	KUNIT_EXPECT_EQ(test, 0,
+			walk_memory_blocks(ph->start, ph->size, &two,
+					   record_block));
+	unlock_device_hotplug();
+	KUNIT_EXPECT_EQ(test, 2, two.nr_seen);
+	KUNIT_EXPECT_EQ(test, PHYS_PFN(block_start(ph, 2)), two.seen[1]);
+	KUNIT_ASSERT_EQ(test, 0, remove_memory(block_start(ph, 2), size));
+	ph->size = size;
+}
+
+/*
+ * HWPoison pages
+ */
+
+/*
+ * A memory block stays offline with -EHWPOISON until the last of its HWPoison
+ * pages is one no more, while those beside it can go online; removing memory
+ * takes its HWPoison pages off the count of all.
+ */
+static void block_is_onlined_only_without_hwpoison_pages(struct kunit *test)
+{
+#ifdef CONFIG_MEMORY_FAILURE
+	const struct offline_skippable_param *param = test->param_value;
+	const long before = atomic_long_read(&num_poisoned_pages);
+	struct phantom_memory *ph = add_blocks(test, 3);
+	const u64 start = block_start(ph, 1), end = block_start(ph, 2);
+	int i;
+
+	/* This is all that is kept of a page while its section is offline. */
+	num_poisoned_pages_inc(PHYS_PFN(start));
+	num_poisoned_pages_inc(PHYS_PFN(end) - 1);
+
+	for (i = 0; i < 3; i += 2) {
+		KUNIT_EXPECT_EQ(test, 0,
+				phantom_device_online(block_start(ph, i),
+						      param->online_type));
+	}
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, -EHWPOISON,
+				phantom_device_online(start, param->online_type));
+		expect_block_offline(test, get_block(test, start));
+		num_poisoned_pages_sub(PHYS_PFN(start), 1);
+	}
+	KUNIT_EXPECT_EQ(test, 0,
+			phantom_device_online(start, param->online_type));
+
+	KUNIT_EXPECT_EQ(test, before, atomic_long_read(&num_poisoned_pages));
+	num_poisoned_pages_inc(PHYS_PFN(end) - 1);
+	offline_all_blocks(ph);
+	KUNIT_ASSERT_EQ(test, 0, remove_memory(ph->start, ph->size));
+	ph->size = 0;
+	KUNIT_EXPECT_EQ(test, before, atomic_long_read(&num_poisoned_pages));
+#else
+	kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+#endif
+}
+
+/*
+ * Life and death of memory block devices
+ */
+
+#define NR_WATCH_REFS	2
+
+/**
+ * struct device_watch - holds on to memory block devices that are created
+ * @nb: the notifier
+ * @test: the test case
+ * @bus: the bus of memory blocks
+ * @first: the id of the first memory block to watch
+ * @last: the id of the last one
+ * @nr: how many there were
+ * @devs: these, each with %NR_WATCH_REFS references of ours
+ */
+struct device_watch {
+	struct notifier_block nb;
+	struct kunit *test;
+	const struct bus_type *bus;
+	unsigned long first;
+	unsigned long last;
+	unsigned int nr;
+	struct device *devs[4];
+};
+
+static int watch_notify(struct notifier_block *nb, unsigned long event,
+			void *data)
+{
+	struct device_watch *watch = container_of(nb, struct device_watch, nb);
+	struct device *dev = data;
+	int i;
+
+	if (event != BUS_NOTIFY_ADD_DEVICE || dev->id < watch->first ||
+	    dev->id > watch->last)
+		return NOTIFY_DONE;
+	if (watch->nr == ARRAY_SIZE(watch->devs)) {
+		KUNIT_FAIL(watch->test, "too many memory blocks");
+		return NOTIFY_DONE;
+	}
+	for (i = 0; i < NR_WATCH_REFS; i++)
+		get_device(dev);
+	watch->devs[watch->nr++] = dev;
+	return NOTIFY_OK;
+}
+
+/* Drop @refs references to one of them. */
+static void give_up(struct device_watch *watch, unsigned int i, unsigned int refs)
+{
+	while (refs--)
+		put_device(watch->devs[i]);
+}
+
+static void stop_watch(void *arg)
+{
+	struct device_watch *watch = arg;
+	unsigned int i;
+
+	bus_unregister_notifier(watch->bus, &watch->nb);
+	for (i = 0; i < watch->nr; i++)
+		give_up(watch, i, NR_WATCH_REFS);
+}
+
+static int get_bus(struct memory_block *mem, void *arg)
+{
+	const struct bus_type **bus = arg;
+
+	*bus = mem->dev.bus;
+	return 1;
+}
+
+/* From now on, hold on to the memory block devices of a range. */
+static struct device_watch *start_watch(struct kunit *test, u64 start, u64 size)
+{
+	struct device_watch *watch = kunit_kzalloc(test, sizeof(*watch),
+						   GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, watch);
+	watch->test = test;
+	watch->first = phys_to_block_id(start);
+	watch->last = phys_to_block_id(start + size - 1);
+	watch->nb.notifier_call = watch_notify;
+	for_each_memory_block(&watch->bus, get_bus);
+	KUNIT_ASSERT_NOT_NULL(test, watch->bus);
+	KUNIT_ASSERT_EQ(test, 0,
+			bus_register_notifier(watch->bus, &watch->nb));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, stop_watch, watch));
+	return watch;
+}
+
+/*
+ * Expect @nr memory block devices to have been created, and given up by all but
+ * us. With a second reference, we even survive that one too many was dropped.
+ */
+static void expect_given_up(struct device_watch *watch, unsigned int nr)
+{
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(watch->test, nr, watch->nr);
+	for (i = 0; i < watch->nr; i++) {
+		struct device *dev = watch->devs[i];
+		unsigned int refs = kref_read(&dev->kobj.kref);
+
+		KUNIT_EXPECT_FALSE(watch->test, device_is_registered(dev));
+		KUNIT_EXPECT_EQ(watch->test, NR_WATCH_REFS, refs);
+		give_up(watch, i, refs);
+	}
+	watch->nr = 0;
+}
+
+/*
+ * When memory is removed, nobody holds a reference to its memory block devices
+ * any more, whatever was done to them.
+ */
+static void block_is_given_up_when_memory_is_removed(struct kunit *test)
+{
+	const u64 size = 2 * (u64)memory_block_size_bytes();
+	struct device_watch *watch;
+	struct phantom_memory *ph;
+	struct memory_block *mem;
+
+	watch = start_watch(test, phantom_find_range(test, size), size);
+	ph = add_blocks(test, 2);
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_device_online(ph->start, MMOP_ONLINE_KERNEL));
+	KUNIT_EXPECT_EQ(test, -EBUSY, phantom_device_offline(ph->start));
+	KUNIT_EXPECT_EQ(test, -EBUSY, remove_memory(ph->start, ph->size));
+	mem = memory_block_at(ph->start);
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	KUNIT_EXPECT_EQ(test, 0, offline_block(ph, mem));
+	memory_block_put(mem);
+	KUNIT_ASSERT_EQ(test, 0, remove_memory(ph->start, ph->size));
+	ph->size = 0;
+	expect_given_up(watch, 2);
+}
+
+/*
+ * If one of the memory block devices that are to be created exists already, the
+ * others are given up, and that one stays.
+ */
+static void existing_block_stays_if_created_again(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	struct phantom_memory *ph = add_blocks(test, 2);
+	struct phantom_snapshot without;
+	struct device_watch *watch;
+
+	KUNIT_ASSERT_EQ(test, 0, remove_memory(ph->start, size));
+	ph->start += size;
+	ph->size -= size;
+
+	phantom_snapshot_take(&without);
+	watch = start_watch(test, ph->start - size, 2 * size);
+	lock_device_hotplug();
+	KUNIT_EXPECT_EQ(test, -EEXIST,
+			create_memory_block_devices(ph->start - size, 2 * size,
+						    ph->nid, NULL, NULL));
+	unlock_device_hotplug();
+	expect_given_up(watch, 1);
+	phantom_snapshot_expect(test, &without);
+	expect_block_offline(test, get_block(test, ph->start));
+}
+
+static struct kunit_case offline_skippable_block_cases[] = {
+	KUNIT_CASE_PARAM(state_of_block_is_what_is_written,
+			 online_word_gen_params),
+	KUNIT_CASE(other_words_do_not_change_state_of_block),
+	KUNIT_CASE(valid_zones_of_offline_block_are_those_of_online),
+	KUNIT_CASE_PARAM(block_amid_a_zone_goes_there, zone_gen_params),
+	KUNIT_CASE(memory_far_above_other_zones_is_normal),
+	KUNIT_CASE(online_block_is_in_the_zone_of_its_pages),
+	KUNIT_CASE_PARAM(refused_block_stays_offline, zone_gen_params),
+	KUNIT_CASE(memory_is_not_removed_while_a_block_is_online),
+	KUNIT_CASE(walk_visits_blocks_in_order_until_an_error),
+	KUNIT_CASE_PARAM(block_is_onlined_only_without_hwpoison_pages,
+			 zone_gen_params),
+	KUNIT_CASE(block_is_given_up_when_memory_is_removed),
+	KUNIT_CASE(existing_block_stays_if_created_again),
+	{}
+};
+
+static struct kunit_suite offline_skippable_block_suite = {
+	.name = "offline_skippable_block",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = offline_skippable_block_cases,
+};
+
+kunit_test_suite(offline_skippable_block_suite);
+
+MODULE_DESCRIPTION("KUnit tests for memory block devices");
+MODULE_LICENSE("GPL");
