@@ -4,8 +4,9 @@
 A patch is a mail without a sender. Its header has `Bug:` the name, which is
 the file's as well; `Year:` and `Fix:` when and by which commit Linux got rid
 of it, its id or its subject; `File:` where it was. `Config:` is the
-configuration that it takes to notice the bug, if not the usual one, and
-`Missed:` a reason why no case can. The body tells what goes wrong for users.
+configuration that it takes to notice the bug, if not the usual one, `Kconfig:`
+are options on top of it, and `Missed:` is a reason why no case can. The body
+tells what goes wrong for users.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import email
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
 from base.files import REPO
 from base.outcome import Exit, Fail
 from base.project import CONFIG, CONFIGS
 
 FOLDER = REPO / "history"
-NEEDED, OPTIONAL = ("Bug", "Year", "File", "Fix"), ("Config", "Missed")
+NEEDED, OPTIONAL = ("Bug", "Year", "File", "Fix"), ("Config", "Kconfig", "Missed")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Bug:
     fix: str
     harm: str  # what goes wrong for users
     config: str = CONFIG
+    options: Tuple[str, ...] = ()  # on top of that
     excuse: str = ""  # for no case noticing it
 
 
@@ -62,7 +64,7 @@ def read(patch: Path) -> Bug:
     if not harm:
         raise refuse("it does not tell what goes wrong for users")
     return Bug(patch, headers["Bug"], int(headers["Year"]), headers["File"], headers["Fix"], harm,
-               config, headers.get("Missed", ""))
+               config, tuple(headers.get("Kconfig", "").split()), headers.get("Missed", ""))
 
 
 def bugs(folder: Path = FOLDER) -> List[Bug]:

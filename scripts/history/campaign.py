@@ -32,13 +32,19 @@ FOLDER = BUILD / "history"
 NEEDS = programs(("setpriv", "util-linux"))
 
 
+def told(setup: Setup) -> List[str]:
+    """What is not as usual, as options of `suite kunit`."""
+    return [f"--config={setup.config}",
+            *(f"--kconfig_add={option}" for option in setup.kconfig_add)]
+
+
 class Ground:
     """One configuration: its kernel, built, and how it fares without a bug."""
 
     def __init__(self, tree: Tree, setup: Setup, stop: threading.Event) -> None:
         self.kernel = kernels.describe(tree.path, setup)
         kernels.build(self.kernel)
-        self.workshop = Workshop(self.kernel, FOLDER / setup.config, [], stop)
+        self.workshop = Workshop(self.kernel, FOLDER / self.kernel.out.name, [], stop)
         self.guests = Guests(self.kernel, False, stop)
         self.lock = threading.Lock()
 
@@ -57,8 +63,8 @@ class Ground:
         run = self.guests.boot(self.kernel.image, 0)
         if run.how or not run.cases:
             raise Fail(Exit.CASE_FAILED, f"without a bug, {run.first or 'no case'} fails: "
-                       f"{run.reason or run.how}", "see that `./suite kunit "
-                       f"--config={self.kernel.setup.config}` passes first")
+                       f"{run.reason or run.how}", "see that `./suite kunit` passes "
+                       f"first, with {' '.join(told(self.kernel.setup))}")
         self.guests.expect([run])
 
 
@@ -79,7 +85,7 @@ class Campaign:
         self.setup = setup
         self.tree = prepare(source)
         self.stop = threading.Event()
-        self.grounds: Dict[str, Ground] = {}
+        self.grounds: Dict[Setup, Ground] = {}
 
     def sources(self, bug: Bug) -> Dict[str, str]:
         """The files with the bug in them, as text; or why its patch does not apply."""
@@ -115,10 +121,10 @@ class Campaign:
 
     def _job(self, bug: Bug) -> Job:
         sources = self.sources(bug)
-        if bug.config not in self.grounds:
-            self.grounds[bug.config] = Ground(
-                self.tree, replace(self.setup, config=bug.config), self.stop)
-        ground = self.grounds[bug.config]
+        setup = replace(self.setup, config=bug.config, kconfig_add=bug.options)
+        if setup not in self.grounds:
+            self.grounds[setup] = Ground(self.tree, setup, self.stop)
+        ground = self.grounds[setup]
         return Job(bug, ground, sources, f"{ground.workshop.base} {bug.name} " + digest(*(
             part.encode(ENCODING) for pair in sources.items() for part in pair)))
 
@@ -142,7 +148,7 @@ def sample(known: Sequence[Bug], config: str) -> List[Bug]:
     """One of mm and one of the drivers, and the same ones each time."""
     chosen: Dict[str, Bug] = {}
     for bug in sorted(known, key=lambda bug: digest(bug.name.encode())):
-        if bug.config == config and not bug.excuse:
+        if bug.config == config and not bug.options and not bug.excuse:
             chosen.setdefault(bug.path.split("/", maxsplit=1)[0], bug)
     return list(chosen.values())
 

@@ -40,7 +40,8 @@ class Result:
 
     def row(self) -> str:
         """A line of the table."""
-        return f"{self.word:<15}{self.bug.name:<39} {self.bug.config:<8} {self._told()}".rstrip()
+        config = f"{self.bug.config}{'+' if self.bug.options else ''}"
+        return f"{self.word:<15}{self.bug.name:<39} {config:<8} {self._told()}".rstrip()
 
     def _told(self) -> str:
         if self.outcome == MISSED:
@@ -81,5 +82,6 @@ def as_json(results: Sequence[Result]) -> bytes:
     return json.dumps({"summary": summary(results), "bugs": [{
         "bug": result.bug.name, "year": result.bug.year, "file": result.bug.path,
         "fix": result.bug.fix, "harm": result.bug.harm, "config": result.bug.config,
+        "options": result.bug.options,
         "excuse": result.bug.excuse, **result.kept(),
     } for result in results]}, indent=1).encode() + b"\n"

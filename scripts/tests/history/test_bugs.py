@@ -18,8 +18,10 @@ class BugsTest(fixture.Case):
         self.assertEqual((plain.name, plain.year, plain.path, plain.fix, plain.harm),
                          ("plain", 2020, "mm/code.c", "0123456789ab", "All is lost."))
         self.assertEqual((plain.config, plain.excuse), (CONFIG, ""))
-        other = bug(self.root, "other", AFTER, "Config: debug\nMissed: nobody\n can tell\n")
-        self.assertEqual((other.config, other.excuse), ("debug", "nobody can tell"))
+        other = bug(self.root, "other", AFTER, "Config: debug\nKconfig: CONFIG_A=y CONFIG_B=n\n"
+                    "Missed: nobody\n can tell\n")
+        self.assertEqual((other.config, other.options, other.excuse),
+                         ("debug", ("CONFIG_A=y", "CONFIG_B=n"), "nobody can tell"))
 
     def test_a_header_that_is_not_as_it_should_be_is_refused(self) -> None:
         right = HEADER.format(name="bad", more="")

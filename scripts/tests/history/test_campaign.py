@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 from base.outcome import Exit, Fail
+from base.project import CONFIG
 from guest import kvm
 from guest.setup import Setup
 from history import campaign as campaigns
@@ -76,8 +77,8 @@ class CampaignTest(fixture.Case):
     def campaign(self) -> Campaign:
         return Campaign(self.source(), Setup(jobs=1))
 
-    def ground(self, made: Campaign, config: str = "trimmed") -> FakeGround:
-        ground = made.grounds[config]
+    def ground(self, made: Campaign, *options: str, config: str = CONFIG) -> FakeGround:
+        ground = made.grounds[Setup(config=config, kconfig_add=options, jobs=1)]
         assert isinstance(ground, FakeGround)
         return ground
 
@@ -128,9 +129,11 @@ class CampaignTest(fixture.Case):
 
     def test_a_configuration_has_a_kernel_of_its_own(self) -> None:
         made = self.campaign()
-        made.run([self.bug("a", "case"), self.bug("b", "case", "Config: debug\n")])
-        self.assertEqual([self.ground(made, config).booted for config in ("trimmed", "debug")],
-                         [["plain", "case"]] * 2)
+        made.run([self.bug("a", "case"), self.bug("b", "case", "Config: debug\n"),
+                  self.bug("c", "case", "Kconfig: CONFIG_A=y\n")])
+        self.assertEqual([ground.booted for ground in (
+            self.ground(made), self.ground(made, config="debug"),
+            self.ground(made, "CONFIG_A=y"))], [["plain", "case"]] * 3)
 
     def test_nothing_is_caught_by_a_case_that_fails_anyhow(self) -> None:
         def fail(ground: FakeGround, *more: Any) -> None:
@@ -139,8 +142,9 @@ class CampaignTest(fixture.Case):
         usual = FakeGround.__init__
         with mock.patch.object(FakeGround, "__init__", fail), \
                 self.assertRaisesRegex(Fail, ORDER[0]) as caught:
-            self.campaign().run([self.bug("a", "case")])
+            self.campaign().run([self.bug("a", "case", "Kconfig: CONFIG_A=y\n")])
         self.assertEqual(caught.exception.code, Exit.CASE_FAILED)
+        self.assertIn("--config=trimmed --kconfig_add=CONFIG_A=y", caught.exception.remedy)
 
     def test_a_check_wants_all_patches_to_apply(self) -> None:
         known = [self.bug("a", "case"), self.bug("b", "harmless", "Missed: it does no harm\n")]
