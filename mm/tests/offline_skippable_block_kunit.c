@@ -471,6 +471,110 @@ static void memory_is_not_removed_while_a_block_is_online(struct kunit *test)
 	phantom_snapshot_expect(test, &without);
 }
 
+static int count_pages(unsigned long start_pfn, unsigned long nr_pages, void *arg)
+{
+	*(unsigned long *)arg += nr_pages;
+	return 0;
+}
+
+/* Expect a memory block of which a part is no System RAM not to go offline. */
+static int expect_block_with_holes_refused(struct memory_block *mem, void *arg)
+{
+	struct kunit *test = arg;
+	unsigned long nr_pages = 0;
+
+	if (mem->state != MEM_ONLINE)
+		return 0;
+	walk_system_ram_range(block_pfn(mem), nr_block_pages(), &nr_pages,
+			      count_pages);
+	if (nr_pages == nr_block_pages())
+		return 0;
+	KUNIT_EXPECT_EQ(test, -EINVAL, device_offline(&mem->dev));
+	KUNIT_EXPECT_EQ(test, MEM_ONLINE, mem->state);
+	return 1;
+}
+
+/*
+ * A memory block of the boot with holes in it cannot go offline, but -EINVAL.
+ */
+static void block_with_holes_stays_online(struct kunit *test)
+{
+	int found;
+
+	lock_device_hotplug();
+	found = for_each_memory_block(test, expect_block_with_holes_refused);
+	unlock_device_hotplug();
+	if (!found)
+		kunit_skip(test, "no memory block has holes");
+}
+
+/**
+ * struct onlined - what the online_page callback has been given
+ * @test: the test case
+ * @next_pfn: the page that is to be next
+ */
+static struct onlined {
+	struct kunit *test;
+	unsigned long next_pfn;
+} onlined;
+
+static void expect_next_chunk(struct page *page, unsigned int order)
+{
+	const unsigned long pfn = page_to_pfn(page);
+
+	KUNIT_EXPECT_EQ(onlined.test, onlined.next_pfn, pfn);
+	KUNIT_EXPECT_EQ(onlined.test, min(MAX_PAGE_ORDER, __ffs(pfn)), order);
+	onlined.next_pfn = pfn + (1UL << order);
+}
+
+static void restore_next_chunk_callback(void *unused)
+{
+	restore_online_page_callback(expect_next_chunk);
+}
+
+/*
+ * Memory that goes online, whichever pageblock it begins at, is handed out once,
+ * up to its end, and in the largest chunks that its alignment and the page
+ * allocator allow.
+ */
+static void onlining_hands_out_each_page_once(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph =
+		phantom_memory_add(test, memory_block_size_bytes());
+	const unsigned long end_pfn = PHYS_PFN(ph->start + ph->size);
+	unsigned long pfn;
+	int i, ret;
+
+	if (set_online_page_callback(expect_next_chunk))
+		kunit_skip(test, "a driver has set its online_page callback");
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test,
+						  restore_next_chunk_callback,
+						  NULL));
+	onlined.test = test;
+	for (i = 1; i <= 4; i++) {
+		const unsigned long nr_pages = i * pageblock_nr_pages;
+		struct zone *zone;
+
+		pfn = end_pfn - nr_pages;
+		onlined.next_pfn = pfn;
+		zone = zone_for_pfn_range(param->online_type, ph->nid, NULL, pfn,
+					  nr_pages);
+		mem_hotplug_begin();
+		ret = online_pages(pfn, nr_pages, zone, NULL);
+		mem_hotplug_done();
+		KUNIT_ASSERT_EQ(test, 0, ret);
+		KUNIT_EXPECT_EQ(test, end_pfn, onlined.next_pfn);
+
+		phantom_set(ph, pfn, nr_pages, PHANTOM_SKIPPABLE);
+		mem_hotplug_begin();
+		ret = offline_pages(pfn, nr_pages, zone, NULL);
+		mem_hotplug_done();
+		KUNIT_ASSERT_EQ(test, 0, ret);
+	}
+}
+
 struct walk {
 	unsigned int nr_seen;
 	unsigned long seen[4];
@@ -754,6 +858,8 @@ static struct kunit_case offline_skippable_block_cases[] = {
 	KUNIT_CASE(online_block_is_in_the_zone_of_its_pages),
 	KUNIT_CASE_PARAM(refused_block_stays_offline, zone_gen_params),
 	KUNIT_CASE(memory_is_not_removed_while_a_block_is_online),
+	KUNIT_CASE(block_with_holes_stays_online),
+	KUNIT_CASE_PARAM(onlining_hands_out_each_page_once, zone_gen_params),
 	KUNIT_CASE(walk_visits_blocks_in_order_until_an_error),
 	KUNIT_CASE_PARAM(block_is_onlined_only_without_hwpoison_pages,
 			 zone_gen_params),
