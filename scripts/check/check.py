@@ -11,11 +11,12 @@ import argparse
 import contextlib
 import dataclasses
 import fnmatch
+import functools
 import io
 import time
 import unittest
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Dict, List
 
 from base.files import BUILD, REPO, fresh, write
 from base.locks import build_lock
@@ -23,18 +24,18 @@ from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import coloured, result, say
 from base.project import ARCH, KERNEL, MM, QEMU_VIRTIO
-from check import cases
+from check import cases, docs
 from guest import arguments, boot, job, resizer, sandbox
 from guest import build as kernels
-from guest.requirements import CHECKERS, COCCINELLE, for_kernels, programs, require
+from guest.requirements import CHECKERS, COCCINELLE, SPHINX, for_kernels, programs, require
 from guest.setup import Setup
 from guest.verdict import Verdict, suites
 from history import campaign as history
 from mutants import campaign
 from series import am
 from series import queue as queues
-from series.git import Repository, git
-from series.mails import mails
+from series.git import git
+from series.mailing import LETTER, Sender, Series, commit_all, write_mails
 from series.overlay import Overlay
 from series.source import COMMIT, pristine, source
 from series.worktree import Source, Tree, prepare, repository_for
@@ -43,6 +44,14 @@ from series.worktree import Source, Tree, prepare, repository_for
 NO_SPDX = (".patch", ".msg", "/series", "COPYING", "LICENSE")
 SANDBOX = programs(("bwrap", "bubblewrap"))  # here it is needed
 SHELL_SCRIPTS = ("scripts/guest/qemu-shim", "scripts/bisect-step", ".ci/run")
+
+NOBODY = Sender("check <check@localhost> 1767225600 +0000")
+
+
+def _files(listed: str) -> Dict[str, str]:
+    """Path, and mode and contents, from what git-ls-tree says."""
+    return {path: what for entry in listed.split("\0") if entry
+            for what, path in [entry.split("\t", 1)]}
 
 
 @dataclasses.dataclass
@@ -137,19 +146,23 @@ class Check:
 
     # What needs its source.
 
+    @functools.cached_property
+    def series(self) -> Series:
+        return commit_all(self.source, NOBODY)
+
+    @functools.cached_property
+    def mails(self) -> List[Path]:
+        """The series as it is mailed, but for the sender; the cover letter comes first."""
+        return write_mails(self.series, LETTER.read_text(), BUILD / "check" / "mails")
+
     def series_exact(self) -> List[str]:
-        overlay = Overlay(repository_for(None, self.source.kernel))
-        overlay.lay_anew(pristine(self.source.kernel), f"linux {self.source.kernel}",
-                         overlay.queue(self.source.kernel))
-        return overlay.notes
+        return [*self.series.notes, *self.series.offsets]
 
     def tree(self) -> Tree:
         return prepare(self.source)
 
     def checkpatch(self) -> List[str]:
         tree = self.tree().path
-        overlay = Overlay(repository_for(None, self.source.kernel))
-        written = mails(overlay, pristine(self.source.kernel), "", BUILD / "check" / "mails")
         done = run(["perl", str(tree / "scripts/checkpatch.pl"), f"--root={tree}", "--strict",
                     "--terse", "--show-types", "--no-summary", "--quiet",
                     # MAINTAINERS comes last; page flags' accessors have such names; there is
@@ -157,42 +170,67 @@ class Check:
                     # several kernels, one header has to know which it is.
                     "--ignore", "FILE_PATH_CHANGES,CAMELCASE,UNKNOWN_COMMIT_ID,"
                     "LINUX_VERSION_CODE,CONSTANT_COMPARISON",
-                    *(str(mail) for mail in written)], cwd=fresh(BUILD / "check/cwd"))
+                    *(str(mail) for mail in self.mails[1:])], cwd=fresh(BUILD / "check/cwd"))
         return (done.stdout + done.stderr).splitlines()
 
     def apply(self) -> List[str]:
         """`suite apply` onto a git tree that has the files it needs."""
-        scratch = self._scratch(source(self.source.kernel))
+        scratch = self._scratch()
         am.apply(scratch, ARCH)
-        patches = self.queue.patches()
-        count = int(git(scratch, "rev-list", "--count", "HEAD")) - 1
-        if count != len(patches):
-            return [f"{count} commits for {len(patches)} patches"]
-        laid = Overlay(repository_for(None, self.source.kernel))
-        wanted = laid.lay(pristine(self.source.kernel), "")
-        wrong = [path for path in git(scratch, "ls-files", "-z").split("\0") if path
-                 and git(scratch, "rev-parse", f"HEAD:{path}")
-                 != laid.ours.git("rev-parse", f"{wanted}:{path}")]
+        wrong = self._unlike(scratch)
         if wrong:
-            return [f"git am makes another {path} than the overlay" for path in wrong]
+            return wrong
         try:
             am.apply(scratch, ARCH)
         except Fail as fail:
             return [] if "already" in fail.what else [str(fail)]
         return ["it applied a second time"]
 
-    def _scratch(self, kernel: Repository) -> Path:
-        scratch = fresh(BUILD / "check" / "linux")
+    def mailed(self) -> List[str]:
+        """`git am` of what `suite series` writes, onto the same."""
+        scratch = self._scratch()
+        git(scratch, "am", "--quiet", "--no-3way", *(str(mail) for mail in self.mails[1:]))
+        return self._unlike(scratch)
+
+    def _unlike(self, scratch: Path) -> List[str]:
+        """In what a tree that was made by `git am` is not, byte for byte, that of `suite tree`."""
+        overlay = Overlay(repository_for(None, self.source.kernel))
+        base = pristine(self.source.kernel)
+        wanted = overlay.lay(base, "")
+        here = _files(git(scratch, "ls-tree", "-r", "-z", "HEAD"))
+        there = _files(overlay.ours.git("ls-tree", "-r", "-z", wanted))
+        count, patches = int(git(scratch, "rev-list", "--count", "HEAD")) - 1, self.queue.patches()
+        return [f"git am makes another {path} than suite tree has"
+                for path in sorted({*here, *overlay.ours.changed(base, wanted)})
+                if here.get(path) != there.get(path)] + (
+                    [] if count == len(patches) else [f"{count} commits for {len(patches)} patches"])
+
+    def _pristine(self, folder: Path) -> Path:
+        """The kernel's own files that the series changes, and by which a kernel is known."""
+        kernel = source(self.source.kernel)
         for path in ("Makefile", "Kbuild", *queues.touched(self.queue.patches())):
             data = kernel.file(COMMIT, path)
             if data is not None:
-                write(scratch / path, data)
+                write(folder / path, data)
+        return folder
+
+    def _scratch(self) -> Path:
+        """A git tree of these."""
+        scratch = self._pristine(fresh(BUILD / "check" / "linux"))
         git(scratch, "init", "-q")
         for name, value in (("user.name", "check"), ("user.email", "check@localhost")):
             git(scratch, "config", name, value)
         git(scratch, "add", "-A", "-f")
         git(scratch, "commit", "-q", "-m", f"linux {self.source.kernel}")
         return scratch
+
+    def kernel_doc(self) -> List[str]:
+        return docs.kernel_doc(self.tree().path, self._pristine(fresh(BUILD / "check" / "linux")),
+                               [*queues.touched(self.queue.patches()), *self.queue.new_files()])
+
+    def sphinx(self) -> List[str]:
+        return docs.sphinx(self.tree().path, BUILD / "docs", self.queue.new_files(),
+                           queues.touched(self.queue.patches()))
 
     # What needs a kernel that is built.
 
@@ -254,7 +292,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> Exit:
     check = Check()
     with build_lock("suite check"):
-        require([*for_kernels(check.setup), *CHECKERS, *COCCINELLE, *SANDBOX],
+        require([*for_kernels(check.setup), *CHECKERS, *COCCINELLE, *SANDBOX, *SPHINX],
                 not args.no_install)
         why = sandbox.trouble()
         if why:
@@ -270,6 +308,9 @@ def main(args: argparse.Namespace) -> Exit:
         if check.step("series applies without fuzz or offset", check.series_exact):
             check.step("checkpatch --strict", check.checkpatch)
             check.step("suite apply", check.apply)
+            check.step("suite series", check.mailed)
+            check.step("kernel-doc", check.kernel_doc)
+            check.step(f"Documentation/{docs.FOLDER}", check.sphinx)
             if check.step("suite kunit", check.kunit):
                 check.step("new files at W=1", check.warnings)
                 check.step("guest with 512 MiB", lambda: check.booted("--qemu_args=-m 512"))

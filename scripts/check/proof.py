@@ -63,7 +63,7 @@ def _prove(series: Series, commit: str, tree: Path, setup: Setup) -> Proof:
         kernels.describe(tree, setup), configs=(str(_kunitconfig(tree)),)))
     try:
         kernels.build(kernel)
-        warnings = _warnings(kernel, series.changed(commit))
+        warnings = _warnings(kernel, series.ours.changed(f"{commit}^", commit))
         if warnings:
             return Proof(commit, subject, f"W=1 says {warnings[0]}")
         verdict = boot.boot(kernel)

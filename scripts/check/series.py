@@ -13,15 +13,14 @@ import os
 from base.files import BUILD, REPO
 from base.locks import build_lock
 from base.outcome import Exit, Fail
-from base.progress import result
+from base.progress import result, say
 from check.proof import prove
 from guest import arguments
 from guest.requirements import FETCH, GIT, for_kernels, require
 from guest.setup import Setup
-from series.mailing import applied, commit_all, sender, write_mails
+from series.mailing import LETTER, applied, commit_all, sender, write_mails
 
 FOLDER = BUILD / "results" / "series"
-LETTER = REPO / "patches" / "cover-letter.msg"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +38,8 @@ def main(args: argparse.Namespace) -> Exit:
                 not args.no_install)
         by = sender(args.kdir or REPO)
         series = commit_all(source, by)
+        for note in series.notes:
+            say(note)
         mails = write_mails(series, LETTER.read_text(), FOLDER / f"v{series.version}")
         wrong = applied(series, mails, BUILD / "check" / "series.index")
         if wrong:

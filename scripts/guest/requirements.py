@@ -60,6 +60,8 @@ COVERAGE = (*BUSYBOX, *programs(("genhtml", "lcov")))
 DEBOOTSTRAP = programs(("debootstrap", "debootstrap"))
 BUBBLEWRAP = (Need("bwrap", "bubblewrap", needed=False),)
 CHECKERS = programs(("mypy", "mypy"), ("yamllint", "yamllint"), ("shellcheck", "shellcheck"))
+# The kernel's extensions of Sphinx need YAML; yamllint of CHECKERS comes with it.
+SPHINX = programs(("sphinx-build", "python3-sphinx"))
 
 
 def _spatch_runs_python() -> bool:

@@ -92,7 +92,7 @@ class Campaign:
         overlay = Overlay(self.tree.ours)
         broken = overlay.put(self.tree.id, bug.patch)
         found = {}
-        for path in overlay.changed(self.tree.id, broken):
+        for path in overlay.ours.changed(self.tree.id, broken):
             data = self.tree.ours.file(broken, path)
             if data is None or not path.endswith(".c"):
                 raise Fail(Exit.BAD_INPUT, f"{bug.patch.name} changes {path}",

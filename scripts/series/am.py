@@ -49,7 +49,7 @@ def apply(kdir: Path, arch: str, repo: Path = REPO) -> None:
         head = git(kdir, "rev-parse", "HEAD^{tree}").strip()
         _am(kdir, mails(overlay, head, str(kdir), repo / "build" / "apply" / "mails"))
     else:
-        paths = overlay.changed(base, laid)
+        paths = ours.changed(base, laid)
         _write(kdir, {path: ours.file(base, path) for path in paths},
                {path: ours.file(laid, path) for path in paths}, journal)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from base.files import is_full, made_aside
 from base.outcome import Exit, Fail, no_space
@@ -141,6 +141,11 @@ class Repository:
 
     def blob(self, data: bytes) -> str:
         return os.fsdecode(self.git_bytes("hash-object", "-w", "--stdin", given=data)).strip()
+
+    def changed(self, old: str, new: str) -> List[str]:
+        """The paths in which two trees, or commits, differ."""
+        listed = self.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
+        return [path for path in listed.split("\0") if path]
 
     def file(self, tree: str, path: str) -> Optional[bytes]:
         """The contents of a file, or None if there is none."""

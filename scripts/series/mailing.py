@@ -7,7 +7,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from base.files import REPO, fresh
 from base.outcome import Exit, Fail
@@ -19,6 +19,7 @@ from series.worktree import Source, repository_for, resolved
 
 # The patches are in nobody's name; who sends them signs them.
 PLACEHOLDER = re.compile(r"^Signed-off-by: [^<]+ <[^>]+\.example>$", re.MULTILINE)
+LETTER = REPO / "patches" / "cover-letter.msg"
 BRANCH = "refs/heads/series"
 FETCHED = "\nThe base commit is linux {} as Debian packs it: no other repository has it.\n"
 
@@ -62,15 +63,11 @@ class Series:
     base: str
     commits: List[str]
     fetched: str = ""  # X.Y.Z, if the base is a commit of ours
+    notes: Tuple[str, ...] = ()  # of how the patches came in
+    offsets: Tuple[str, ...] = ()  # ... and of hunks that applied at other lines
 
     def subject(self, commit: str) -> str:
         return self.ours.git("log", "-1", "--format=%s", commit).strip()
-
-    def changed(self, commit: str) -> List[str]:
-        """The paths that a commit adds or changes."""
-        listed = self.ours.git("diff-tree", "-r", "-z", "--name-only", "--no-commit-id",
-                               "--no-renames", "--diff-filter=d", commit)
-        return [path for path in listed.split("\0") if path]
 
 
 def commit_all(given: Source, by: Sender, repo: Path = REPO) -> Series:
@@ -85,13 +82,14 @@ def commit_all(given: Source, by: Sender, repo: Path = REPO) -> Series:
         raise Fail(Exit.BAD_INPUT, f"{name} has the series already",
                    "check out the commit that the series is to be based on")
     commits: List[str] = []
-    for patch, tree in overlay.steps(base, name, overlay.queue(version)):
+    for patch, tree in overlay.steps(base, name):
         parent = commits[-1] if commits else base
-        if overlay.changed(parent, tree):
+        if ours.changed(parent, tree):
             commits.append(ours.git("commit-tree", tree, "-p", parent,
                                     given=_message(patch, by)).strip())
     ours.git("update-ref", BRANCH, commits[-1])
-    return Series(ours, version, base, commits, "" if kdir else full)
+    return Series(ours, version, base, commits, "" if kdir else full,
+                  tuple(overlay.notes), tuple(overlay.offsets))
 
 
 def _head(kdir: Path, ours: Repository) -> str:

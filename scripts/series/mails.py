@@ -16,11 +16,10 @@ def mails(overlay: Overlay, tree: str, name: str, folder: Path) -> List[Path]:
 
     What the tree has already is left out.
     """
-    version, _ = overlay.version(tree, name)
     before, found = tree, []
     fresh(folder)
-    for patch, after in overlay.steps(tree, name, overlay.queue(version)):
-        if overlay.changed(before, after):
+    for patch, after in overlay.steps(tree, name):
+        if overlay.ours.changed(before, after):
             path = folder / patch.name
             write(path, message(patch.read_text()).encode() + overlay.ours.git_bytes(
                 "diff-tree", "-p", "--full-index", "--no-renames", "--no-color", "--binary",

@@ -25,7 +25,7 @@ from series.git import Repository, first_error
 
 
 PLACE = re.compile(r"^error: patch failed: (.+):\d+$", re.MULTILINE)
-FORM = b"2"  # of what is kept under refs/laid
+FORM = b"3"  # of what is kept under refs/laid
 
 
 @dataclass
@@ -46,7 +46,10 @@ class Overlay:
 
     ours: Repository
     repo: Path = REPO
-    notes: List[str] = field(default_factory=list)  # what was not as the queue has it
+    # What of the last tree was not as the queue has it: another's queue and merges; and where
+    # hunks applied at other lines, which is not told of.
+    notes: List[str] = field(default_factory=list)
+    offsets: List[str] = field(default_factory=list)
     _queues: Dict[str, Laid] = field(default_factory=dict)
 
     @property
@@ -79,13 +82,10 @@ class Overlay:
         return self._queues[version]
 
     def lay(self, tree: str, name: str) -> str:
-        """The tree with all that it lacks of the series; `name` is for messages.
-
-        If the queue is another version's, or was merged, `notes` says so.
-        """
+        """The tree with all that it lacks of the series; `name` is for messages."""
         tree = self.ours.git("rev-parse", f"{tree}^{{tree}}").strip()
-        version, full = self.version(tree, name)
-        self.notes = []
+        version, _ = self.version(tree, name)
+        self.notes, self.offsets = [], []
         if self.has_series(tree):
             return tree
         laid = self.queue(version)
@@ -96,23 +96,24 @@ class Overlay:
             found, *notes = known.stdout.splitlines()
             self.notes = [note for note in notes if note]
         else:
-            found = self.lay_anew(tree, name, laid)
-            if laid.queue.version != version:
-                self.notes.insert(0, f"linux {full} has no queue of its own: it takes that of "
-                                  f"{laid.queue.version}")
+            found = self.steps(tree, name)[-1][1]
             self.ours.git("update-ref", memory, self.ours.git(
                 "commit-tree", found, given="\n".join(self.notes)).strip())
         for note in self.notes:
-            if "offset" not in note:
-                say(note)
+            say(note)
         return found
 
-    def lay_anew(self, tree: str, name: str, laid: Laid) -> str:
-        """The same, whatever is remembered; `notes` tells of offsets and merges, too."""
-        return self.steps(tree, name, laid)[-1][1]
+    def steps(self, tree: str, name: str) -> List[Tuple[Path, str]]:
+        """Each patch, and the tree that there is after it and the new files that it brings.
 
-    def steps(self, tree: str, name: str, laid: Laid) -> List[Tuple[Path, str]]:
-        """Each patch, and the tree that there is after it and the new files that it brings."""
+        Nothing is remembered, so that `offsets` is complete as well.
+        """
+        version, full = self.version(tree, name)
+        laid = self.queue(version)
+        self.notes, self.offsets = [], []
+        if laid.queue.version != version:
+            self.notes.append(f"linux {full} has no queue of its own: it takes that of "
+                              f"{laid.queue.version}")
         patches, own, found = list(laid.paths), self._own(tree, laid), []
         # Who has the feature has those patches as well that come before it.
         there = patches[:1 + max(at for at, patch in enumerate(patches)
@@ -143,8 +144,8 @@ class Overlay:
             return
         plain = attempt("--verbose")
         if plain.returncode == 0:
-            self.notes += [f"{patch.name}: {line}" for line in plain.stderr.splitlines()
-                           if "offset" in line]
+            self.offsets += [f"{patch.name}: {line}" for line in plain.stderr.splitlines()
+                             if "offset" in line]
             return
         without = self._remember(laid)
         if attempt("--3way").returncode:
@@ -189,11 +190,6 @@ class Overlay:
             raise Fail(Exit.PATCH, f"{patch.name} does not apply: {first_error(done.stderr)}",
                        "see what has changed there, and make the patch anew")
         return self.ours.git("write-tree", index=self._index).strip()
-
-    def changed(self, old: str, new: str) -> List[str]:
-        """The paths in which two trees differ."""
-        listed = self.ours.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
-        return [path for path in listed.split("\0") if path]
 
 
 def feature_patch(version: str, repo: Path = REPO) -> Optional[Path]:

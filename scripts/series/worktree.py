@@ -102,10 +102,9 @@ class Checkout:
 
     def _drop(self, old: str, new: str) -> None:
         """A run was cut short among its files; these may be of the one, the other, or halves."""
-        for name in self.ours.git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old,
-                                  new).split("\0"):
+        for name in self.ours.changed(old, new):
             path = self.path / name
-            if name and (path.is_file() or path.is_symlink()):
+            if path.is_file() or path.is_symlink():
                 path.unlink()
 
 

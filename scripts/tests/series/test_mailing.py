@@ -55,6 +55,11 @@ class MailingTest(fixture.Case):
         mails[2].write_text(mails[2].read_text().replace("+suite", "+other"))
         self.assertIn("another tree", applied(series, mails, self.root / "index") or "")
 
+    def test_how_patches_came_in_is_told(self) -> None:
+        self.assertEqual((self.series().notes, self.series().offsets), ((), ()))
+        self.commit("more", {"mm/code.c": "new\n" + fixture.CODE})
+        self.assertRegex(self.series().offsets[0], r"^1\.patch: .*offset 1 line")
+
     def test_nobody_is_made_up(self) -> None:
         fixture.git(self.kernel, "config", "--unset", "user.name")
         with mock.patch.dict(os.environ, {"HOME": str(self.root), "GIT_CONFIG_NOSYSTEM": "1"}), \

@@ -44,7 +44,7 @@ class OverlayTest(fixture.Case):
 
     def test_the_tree_is_patched_and_the_files_are_as_they_were(self) -> None:
         base, laid = self.base(), self.lay()
-        self.assertEqual(self.overlay.changed(base, laid),
+        self.assertEqual(self.overlay.ours.changed(base, laid),
                          ["lib/Kconfig.debug", "mm/code.c", "mm/tests/suite.c"])
         self.assertIn("line twenty", self.text(laid, "mm/code.c"))
         self.assertNotIn("line twenty", (self.kernel / "mm/code.c").read_text())
@@ -53,7 +53,8 @@ class OverlayTest(fixture.Case):
     def test_an_offset_is_taken_and_noted(self) -> None:
         fixture.lay(self.kernel, {"mm/code.c": "new\n" + fixture.CODE})
         self.lay()
-        self.assertRegex(self.overlay.notes[0], r"1\.patch: .*offset 1 line")
+        self.assertEqual(self.overlay.notes, [])
+        self.assertRegex(self.overlay.offsets[0], r"1\.patch: .*offset 1 line")
 
     def test_changed_context_is_refused_by_name(self) -> None:
         fixture.lay(self.kernel, {"mm/code.c": fixture.CODE.replace("line 18", "line x")})
