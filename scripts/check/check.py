@@ -238,7 +238,7 @@ class Check:
         return kernels.describe(self.tree().path, self.setup)
 
     def kunit(self) -> List[str]:
-        folder = job.results_folder(self.setup.config, self.setup.arch)
+        folder = job.results_folder(self.setup.config, self.setup.arch, self.source)
         verdicts: List[Verdict] = []
 
         def work() -> Verdict:
@@ -253,7 +253,7 @@ class Check:
         return [*self.judged(verdicts[-1]), *cases.not_run(listed, ran)]
 
     def qemu_virtio_mem(self) -> List[str]:
-        folder = job.results_folder("qemu-virtio-mem", self.setup.arch)
+        folder = job.results_folder("qemu-virtio-mem", self.setup.arch, self.source)
         return self.judged(resizer.qemu_virtio_mem(self.source, self.setup, folder))
 
     def judged(self, verdict: Verdict) -> List[str]:

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Optional
 from base.files import BUILD, write
 from base.outcome import Exit, Fail, from_os_error
 from base.progress import coloured, result
+from base.project import KERNEL
 from guest import boot as guests
 from guest import build as kernels
 from guest import kvm
@@ -26,8 +27,13 @@ Describe = Callable[[Tree, Setup], kernels.Kernel]
 Start = Callable[[kernels.Kernel], Verdict]
 
 
-def results_folder(name: str, arch: str) -> Path:
-    return BUILD / "results" / f"{name}-{arch}"
+def results_folder(name: str, arch: str, source: Source) -> Path:
+    """Where results go: those of another kernel from Debian lie beside those of the usual one.
+
+    With a tree of the user's, verdict.json says which it is.
+    """
+    other = "" if source.kdir or source.kernel == KERNEL else f"-v{source.kernel}"
+    return BUILD / "results" / f"{name}-{arch}{other}"
 
 
 def _plain(tree: Tree, setup: Setup) -> kernels.Kernel:

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, name: str, work: Work, needs: Sequence[Need] =
         results: str = "") -> Exit:
     """Do the work of the verb `name`, with its results in a folder of that name or another."""
     setup, source = arguments.setup(args), arguments.source(args)
-    folder = job.results_folder(results or name, setup.arch)
+    folder = job.results_folder(results or name, setup.arch, source)
     with build_lock(f"suite {name}"):
         def whole() -> Verdict:
             refuse_place()  # before anything is installed in vain

@@ -9,10 +9,12 @@ from typing import Any, Sequence
 from unittest import mock
 
 from base.outcome import Exit, Fail
+from base.project import KERNEL
 from guest import job
 from guest.boot import boot, forget, keep, valid_xml
 from guest.build import Kernel
 from guest.verdict import Verdict
+from series.worktree import Source
 from tests import fixture
 
 LOG = "Linux version 7.3.4\nKTAP version 1\n"
@@ -167,6 +169,12 @@ class RecordTest(fixture.Case):
         self.assertEqual(os.listdir(self.folder), ["verdict.json"])
         held = json.loads((self.folder / "verdict.json").read_text())
         return held["verdict"], held["code"]
+
+    def test_another_kernel_leaves_the_results_of_the_usual_one(self) -> None:
+        for source, name in ((Source(KERNEL), "plain-arm64"), (Source("6.12"), "plain-arm64-v6.12"),
+                             (Source("6.12", self.root), "plain-arm64")):
+            with self.subTest(source=source):
+                self.assertEqual(job.results_folder("plain", "arm64", source).name, name)
 
     def test_what_went_wrong_is_kept(self) -> None:
         for error, expected in ((Fail(Exit.BUILD, "x", "y"), ("build", 4)),
