@@ -18,6 +18,12 @@ LEGEND = (("pass", "passes"), ("broken", "broken by this commit"),
           ("none", "skipped, or did not run"))
 STYLE = ("body{font:15px sans-serif;margin:2em}table{border-collapse:collapse}"
          "td,th{border:1px solid #bbb;padding:.2em .6em;text-align:left;vertical-align:top}"
+         # What a compiler says stands in columns.
+         ".said{white-space:pre-wrap;font:13px monospace}"
+         # With many commits, the names of the cases stay where they are.
+         "div{overflow-x:auto}.grid{font-size:13px}"
+         ".grid th:first-child{position:sticky;left:0;background:#fff;min-width:14em;"
+         "max-width:24em;font-weight:normal;overflow-wrap:anywhere}"
          ".new{outline:2px solid #333;outline-offset:-2px;font-weight:bold}"
          "pre{white-space:pre-wrap;background:#f6f6f6;padding:1em}"
          + "".join(f".{name}{{background:{colour}}}" for name, colour in COLOURS.items()))
@@ -42,34 +48,41 @@ def _row_of(case: str, table: Table) -> str:
     before = ""
     for row in table.rows:
         state = states(row.trial).get(case, ABSENT)
+        told = state != ABSENT or _ended(row)
         cells.append(_cell(state, {one.case: one for one in row.failures}, case,
-                           before or state))
-        before = state
+                           before if before and told else state))
+        before = state if told else before
     return f"<tr><th>{_text(case)}</th>{''.join(cells)}</tr>"
 
 
+def _ended(row: Row) -> bool:
+    """Did it get to its end? If not, it says nothing of cases that it has not."""
+    return row.trial.code in (Exit.OK, Exit.CASE_FAILED)
+
+
 def _grid(cases: List[str], table: Table) -> str:
-    heads = "".join(f'<th title="{_text(row.commit.subject)}">{_text(row.place)}<br>'
-                    f"{row.commit.short}<br>{_text(row.trial.word)}</th>" for row in table.rows)
+    heads = "".join(f'<th title="{_text(row.commit.subject)}">{_text(row.place)}<br><code>'
+                    f"{row.commit.short}</code><br>{_text(row.trial.word)}</th>"
+                    for row in table.rows)
     rows = "\n".join(_row_of(case, table) for case in cases)
-    return f"<table>\n<tr><th>case</th>{heads}</tr>\n{rows}\n</table>"
+    return f'<div><table class="grid">\n<tr><th>case</th>{heads}</tr>\n{rows}\n</table></div>'
 
 
 def _commit(row: Row) -> str:
     kind = row.broken[0].judged.value if row.broken else \
         row.failures[0].judged.value if row.failures else \
         "pass" if row.trial.word == "pass" else "none"
-    lines = "<br>".join(map(_text, row.details()))
+    lines = "\n".join(map(_text, row.details()))
     return f'<tr><td>{_text(row.place)}</td><td><code>{row.commit.short}</code></td>' \
         f'<td class="{kind}">{_text(row.trial.word)}</td>' \
-        f"<td>{_text(row.commit.subject)}</td><td>{lines}</td></tr>"
+        f'<td>{_text(row.commit.subject)}</td><td class="said">{lines}</td></tr>'
 
 
 def _is_odd(case: str, table: Table) -> bool:
     """Does it fail anywhere, or change? What did not get to its end says nothing of the rest."""
     found = [states(row.trial).get(case, ABSENT) for row in table.rows]
     ended = {state for state, row in zip(found, table.rows)
-             if row.trial.code in (Exit.OK, Exit.CASE_FAILED)}
+             if _ended(row)}
     return any(map(is_bad, found)) or len(ended) > 1
 
 
@@ -87,7 +100,7 @@ def page(table: Table, letter: str) -> bytes:
         "<h2>Commits</h2>", "<table><tr><th></th><th>commit</th><th>verdict</th><th>subject</th>"
         "<th></th></tr>", *map(_commit, table.rows), "</table>",
         "<h2>Cases that changed, or fail</h2>", _grid(odd, table) if odd else "<p>None.</p>",
-        f"<p>A frame is around what is not as on the commit before.</p>"
+        f"<p>A frame is around what is not as on the last commit before that ran it.</p>"
         f"<table><tr>{legend}</tr></table>",
         f"<details><summary>The other {len(rest)}, which pass or are skipped wherever they ran"
         "</summary>", _grid(rest, table), "</details>",

@@ -90,7 +90,7 @@ class Row:
     place: str
     commit: Commit
     trial: Trial
-    changed: List[Tuple[str, str, str]]  # against the last commit that ran: case, before, after
+    changed: List[Tuple[str, str, str]]  # against the last that ran: case, before, after
     failures: List[Failure]
     folder: Path
 
@@ -142,7 +142,7 @@ class Table:
         self.rows: List[Row] = []
         self.stopped = ""
         self.seen: Optional[Seen] = None  # of the first that is broken
-        self._ran: Dict[str, str] = {}  # the cases of the last commit that did
+        self._ran: Dict[str, str] = {}  # the cases as they were when they last did
 
     @property
     def complete(self) -> bool:
@@ -164,7 +164,9 @@ class Table:
                   [self._judge(case, state) for case, state in states(trial).items()
                    if is_bad(state)], folder)
         self.rows.append(row)
-        self._ran = trial.cases or self._ran
+        # A boot that did not come to its end says nothing of the cases that it did not get to.
+        self._ran = {**self._ran, **trial.cases} if trial.code in (Exit.CRASH, Exit.HANG) \
+            else trial.cases or self._ran
         return row
 
     def _judge(self, case: str, state: str) -> Failure:

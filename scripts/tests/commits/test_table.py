@@ -245,6 +245,12 @@ class FormTest(TableCase):
         self.assertIn('<td class="base">FAIL: fails on the base too</td>', text)
         self.assertIn('<td class="since">FAIL</td>', text)
 
+    def test_what_a_crash_keeps_from_running_has_not_changed(self) -> None:
+        table = self.table(trial("PASS", "PASS"), trial("PASS", code=Exit.CRASH),
+                           trial("PASS", "PASS"))
+        self.assertEqual(table.rows[2].changed, [])
+        self.assertNotIn('none new', page.page(table, "").decode())
+
     def test_the_page_shows_what_matters_first(self) -> None:
         table = self.table(trial("PASS", "PASS", "SKIP"), trial(code=Exit.BUILD),
                            trial("PASS", "FAIL", "SKIP"), trial("PASS", "PASS"))
