@@ -123,7 +123,11 @@ def _download(kernel: str, state: Path) -> Path:
             update = run(_apt(state, "apt-get", "update"))
             if update.returncode:
                 complaint = _reason(update.stderr, kernel, state)
-            elif "Filename:" in run(_apt(state, "apt-cache", "show", name)).stdout:
+                continue
+            # Where no package has the name, apt takes it for a pattern, which others may match:
+            # linux-source-6.1 does that of 6.12.
+            shown = run(_apt(state, "apt-cache", "show", name)).stdout
+            if f"Package: {name}" in shown.splitlines():
                 return _get(name, kernel, state)
     raise Fail(Exit.MISSING, f"no Debian suite carries {name}{complaint}",
                f"try another --kernel=, {OWN_TREE}")

@@ -56,6 +56,12 @@ class SourceTest(fixture.Case):
         self.apt("", 0)
         self.assertIn("no Debian suite carries linux-source-7.3", self.failure().what)
 
+    def test_a_kernel_whose_name_begins_like_that_is_not_taken_for_it(self) -> None:
+        self.apt("", 0)
+        fixture.lay(self.root, {"bin/apt-cache": "#!/bin/sh\necho Package: linux-source-7.34\n"
+                                                 "echo Filename: x\n"})
+        self.assertIn("no Debian suite carries linux-source-7.3", self.failure().what)
+
     def test_a_cached_source_needs_no_apt(self) -> None:
         self.apt("E: must not be called", 100)
         cached = self.root / "cache/offline-skippable-kunit/linux-7.3.git"
