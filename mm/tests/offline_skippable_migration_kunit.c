@@ -8,11 +8,9 @@
 #include <linux/file.h>
 #include <linux/gfp.h>
 #include <linux/highmem.h>
-#include <linux/hugetlb.h>
 #include <linux/kmsg_dump.h>
 #include <linux/migrate.h>
 #include <linux/mm.h>
-#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/page_ref.h>
 #include <linux/pagemap.h>
@@ -24,6 +22,7 @@
 
 #include "../internal.h"
 #include "offline_skippable.h"
+#include "user_memory.h"
 
 /*
  * Pages with contents: phantom memory has none, so what gets migrated for real
@@ -947,30 +946,6 @@ static void migrate_leaves_large_hwpoisoned_folio_alone(struct kunit *test)
 		folio_putback_lru(folio);
 }
 
-/* Map a file, or anonymous memory, to a user address space of the test case. */
-static unsigned long map_to_user(struct kunit *test, struct file *file,
-				 unsigned long size)
-{
-	unsigned long addr;
-
-	addr = kunit_vm_mmap(test, file, 0, size, PROT_READ | PROT_WRITE,
-			     file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	KUNIT_ASSERT_NE(test, addr, 0);
-	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
-	return addr;
-}
-
-/* Get the folio that is mapped at @addr, with a reference to it. */
-static struct folio *get_mapped_folio(struct kunit *test, unsigned long addr)
-{
-	struct page *page;
-
-	KUNIT_ASSERT_EQ(test, 1,
-			get_user_pages_unlocked(addr, 1, &page, FOLL_WRITE));
-	lru_add_drain_all();
-	return page_folio(page);
-}
-
 static struct folio *map_poisoned_folio(struct kunit *test, unsigned long addr)
 {
 	struct folio *folio = get_mapped_folio(test, addr);
@@ -1019,46 +994,6 @@ static void migrate_unmaps_hwpoisoned_folio_not_on_lru(struct kunit *test)
 /*
  * Migrating hugetlb folios
  */
-
-#ifdef CONFIG_HUGETLB_PAGE
-static void restore_nr_overcommit(void *nr_overcommit_huge_pages)
-{
-	default_hstate.nr_overcommit_huge_pages =
-		(unsigned long)nr_overcommit_huge_pages;
-}
-
-static void put_file(void *file)
-{
-	fput(file);
-}
-
-/* Map a hugetlb file with a single folio. */
-static unsigned long map_hugetlb_to_user(struct kunit *test)
-{
-	struct hstate *h = &default_hstate;
-	struct file *file;
-
-	if (!hugepages_supported() || hstate_is_gigantic(h))
-		kunit_skip(test, "there are no huge pages from the page allocator");
-
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action(test, restore_nr_overcommit,
-					 (void *)h->nr_overcommit_huge_pages));
-	h->nr_overcommit_huge_pages = h->surplus_huge_pages + 1;
-	file = hugetlb_file_setup("offline_skippable", huge_page_size(h),
-				  EMPTY_VMA_FLAGS, HUGETLB_ANONHUGE_INODE,
-				  huge_page_shift(h));
-	if (IS_ERR(file))
-		kunit_skip(test, "there is no huge page: %pe", file);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_file, file));
-	return map_to_user(test, file, huge_page_size(h));
-}
-#else
-static unsigned long map_hugetlb_to_user(struct kunit *test)
-{
-	kunit_skip(test, "CONFIG_HUGETLB_PAGE is not set");
-}
-#endif
 
 /* do_migrate_range() migrates a hugetlb folio with its contents. */
 static void migrate_moves_hugetlb_folio(struct kunit *test)

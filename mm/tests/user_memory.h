@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Memory of user space for KUnit tests: anonymous memory and hugetlb, mapped to
+ * an address space that belongs to the test case.
+ */
+#ifndef _MM_TESTS_USER_MEMORY_H
+#define _MM_TESTS_USER_MEMORY_H
+
+#include <kunit/memory_compat.h>
+#include <kunit/test.h>
+#include <linux/file.h>
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/swap.h>
+
+static inline void put_file_action(void *file)
+{
+	fput(file);
+	/* Kernel threads leave the rest to a workqueue. */
+	flush_delayed_fput();
+}
+
+/**
+ * map_to_user() - map a file, or anonymous memory, to a user address space
+ * @test: the test case, whose address space it is
+ * @file: the file, or NULL for anonymous memory
+ * @size: size in bytes
+ *
+ * Context: May sleep.
+ * Return: the address.
+ */
+static inline unsigned long map_to_user(struct kunit *test, struct file *file,
+					unsigned long size)
+{
+	unsigned long addr;
+
+	addr = kunit_vm_mmap(test, file, 0, size, PROT_READ | PROT_WRITE,
+			     file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	return addr;
+}
+
+/**
+ * get_mapped_folio() - get the folio that is mapped at an address
+ * @test: the test case
+ * @addr: address in its user address space; it is written to, if need be
+ *
+ * Context: May sleep.
+ * Return: the folio, with a reference to it, and on the LRU if it belongs there.
+ */
+static inline struct folio *get_mapped_folio(struct kunit *test,
+					     unsigned long addr)
+{
+	struct page *page;
+
+	KUNIT_ASSERT_EQ(test, 1,
+			get_user_pages_unlocked(addr, 1, &page, FOLL_WRITE));
+	lru_add_drain_all();
+	return page_folio(page);
+}
+
+#ifdef CONFIG_HUGETLB_PAGE
+static inline void restore_nr_overcommit(void *nr_overcommit_huge_pages)
+{
+	default_hstate.nr_overcommit_huge_pages =
+		(unsigned long)nr_overcommit_huge_pages;
+}
+
+/**
+ * create_hugetlb_file() - create a hugetlb file with room for a single folio
+ * @test: the test case. It is skipped if there cannot be such a file.
+ *
+ * The folio is a surplus one from the page allocator. It is reserved: in the
+ * pool of hugetlb, but nobody else can have it.
+ *
+ * Context: May sleep.
+ * Return: the file, which is put when the test case ends.
+ */
+static inline struct file *create_hugetlb_file(struct kunit *test)
+{
+	struct hstate *h = &default_hstate;
+	struct file *file;
+
+	if (!hugepages_supported() || hstate_is_gigantic(h))
+		kunit_skip(test, "there are no huge pages from the page allocator");
+
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action(test, restore_nr_overcommit,
+					 (void *)h->nr_overcommit_huge_pages));
+	h->nr_overcommit_huge_pages = h->surplus_huge_pages + 1;
+	file = hugetlb_file_setup("offline_skippable", huge_page_size(h),
+				  EMPTY_VMA_FLAGS, HUGETLB_ANONHUGE_INODE,
+				  huge_page_shift(h));
+	if (IS_ERR(file))
+		kunit_skip(test, "there is no huge page: %pe", file);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, put_file_action, file));
+	return file;
+}
+
+/**
+ * map_hugetlb_to_user() - map a hugetlb file with a single folio
+ * @test: the test case. It is skipped if there cannot be such a file.
+ *
+ * Context: May sleep.
+ * Return: the address.
+ */
+static inline unsigned long map_hugetlb_to_user(struct kunit *test)
+{
+	struct file *file = create_hugetlb_file(test);
+
+	return map_to_user(test, file, huge_page_size(&default_hstate));
+}
+#else
+static inline struct file *create_hugetlb_file(struct kunit *test)
+{
+	kunit_skip(test, "CONFIG_HUGETLB_PAGE is not set");
+}
+
+static inline unsigned long map_hugetlb_to_user(struct kunit *test)
+{
+	kunit_skip(test, "CONFIG_HUGETLB_PAGE is not set");
+}
+#endif
+
+#endif /* _MM_TESTS_USER_MEMORY_H */
