@@ -106,6 +106,24 @@ static inline void balloon_page_replace(struct balloon_dev_info *balloon,
 #define FOLIO_SIZE_IS_CHECKED	true
 #endif
 
+/* Do pageblocks get their migratetype back when they are no longer isolated? */
+#ifdef MEMORY_OFFLINE
+#define ISOLATION_KEEPS_MIGRATETYPE	false
+
+/* An isolated pageblock gets its migratetype from undo_isolate_page_range(). */
+static inline void init_pageblock_migratetype(struct page *page, int migratetype,
+					      bool isolate)
+{
+	if (!isolate)
+		set_pageblock_migratetype(page, migratetype);
+}
+
+/* Not counted yet. */
+#define NR_FREE_PAGES_BLOCKS	NR_FREE_PAGES
+#else
+#define ISOLATION_KEEPS_MIGRATETYPE	true
+#endif
+
 #if KERNEL_VERSION(6, 13, 0) > LINUX_VERSION_CODE
 static inline void
 hrtimer_setup_on_stack(struct hrtimer *timer,
