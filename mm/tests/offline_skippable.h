@@ -12,6 +12,8 @@
 #include <linux/log2.h>
 #include <linux/page-flags.h>
 #include <linux/page-isolation.h>
+#include <linux/sched/signal.h>
+#include <linux/timer.h>
 
 /**
  * struct offline_skippable_param - a variant of a test case
@@ -176,6 +178,66 @@ phantom_make_hugetlb_folio(struct phantom_memory *ph, unsigned long pfn,
 #else
 	kunit_skip(ph->test, "CONFIG_HUGETLB_PAGE is not set");
 #endif
+}
+
+/**
+ * give_up() - have offlining fail with -EINTR, as user space can by a signal
+ * @task: the task that offlines memory, between patience_begin() and
+ *	patience_end()
+ *
+ * Context: Any.
+ */
+static inline void give_up(struct task_struct *task)
+{
+	send_sig(SIGUSR1, task, 0);
+}
+
+/**
+ * struct patience - how long a test case waits for offlining
+ * @timer: when it gives up
+ * @task: the task that offlines memory
+ */
+struct patience {
+	struct timer_list timer;
+	struct task_struct *task;
+};
+
+static inline void patience_is_over(struct timer_list *timer)
+{
+	struct patience *patience = timer_container_of(patience, timer, timer);
+
+	give_up(patience->task);
+}
+
+/**
+ * patience_begin() - see to it that offlining comes to an end
+ * @patience: where to keep track, on the stack
+ *
+ * Offlining tries forever to get rid of pages. From now on, the task that calls
+ * this can be sent a signal to give up, which happens after five seconds.
+ *
+ * Context: Task.
+ */
+static inline void patience_begin(struct patience *patience)
+{
+	patience->task = current;
+	allow_signal(SIGUSR1);
+	timer_setup_on_stack(&patience->timer, patience_is_over, 0);
+	mod_timer(&patience->timer, jiffies + 5 * HZ);
+}
+
+/**
+ * patience_end() - undo patience_begin()
+ * @patience: what was passed to patience_begin() by the same task
+ *
+ * Context: Task.
+ */
+static inline void patience_end(struct patience *patience)
+{
+	timer_delete_sync(&patience->timer);
+	timer_destroy_on_stack(&patience->timer);
+	disallow_signal(SIGUSR1);
+	flush_signals(current);
 }
 
 /**

@@ -168,7 +168,7 @@ static void sections_go_offline_together(struct kunit *test)
 
 	phantom_set(ph, last_pfn, 1, PHANTOM_OFFLINE);
 	phantom_snapshot_take(&online);
-	KUNIT_EXPECT_EQ(test, -EBUSY, phantom_offline(ph));
+	KUNIT_ASSERT_EQ(test, -EBUSY, phantom_offline(ph));
 	expect_sections(ph, true);
 	phantom_expect_isolated(ph, 0);
 	phantom_snapshot_expect(test, &online);
@@ -263,7 +263,7 @@ static void memory_group_counts_present_pages(struct kunit *test)
 	expect_group(test, group, BLOCK_NR_PAGES, BLOCK_NR_PAGES);
 
 	phantom_set(movable, movable->start_pfn, 1, PHANTOM_OFFLINE);
-	KUNIT_EXPECT_EQ(test, -EBUSY, phantom_block_offline(movable));
+	KUNIT_ASSERT_EQ(test, -EBUSY, phantom_block_offline(movable));
 	expect_group(test, group, BLOCK_NR_PAGES, BLOCK_NR_PAGES);
 	phantom_set(movable, movable->start_pfn, 1, PHANTOM_SKIPPABLE);
 
@@ -400,7 +400,7 @@ static void memmap_on_memory_is_accounted_for(struct kunit *test)
 
 	phantom_set(ph, ph->start_pfn, 1, PHANTOM_OFFLINE);
 	phantom_snapshot_take(&online);
-	KUNIT_EXPECT_EQ(test, -EBUSY, phantom_block_offline(ph));
+	KUNIT_ASSERT_EQ(test, -EBUSY, phantom_block_offline(ph));
 	phantom_snapshot_expect(test, &online);
 	phantom_expect_isolated(ph, 0);
 	KUNIT_EXPECT_TRUE(test, PageVmemmapSelfHosted(memmap));
@@ -504,7 +504,7 @@ static void node_has_memory_until_the_last_of_it_is_offline(struct kunit *test)
 	/* In a kernel zone, isolation would refuse it earlier. */
 	if (param->online_type == MMOP_ONLINE_MOVABLE) {
 		phantom_set(ph, ph->start_pfn, 1, PHANTOM_OFFLINE);
-		KUNIT_EXPECT_EQ(test, -EBUSY, phantom_block_offline(ph));
+		KUNIT_ASSERT_EQ(test, -EBUSY, phantom_block_offline(ph));
 		expect_node_events(test, observer, nid,
 				   NODE_REMOVING_LAST_MEMORY |
 				   NODE_CANCEL_REMOVING_LAST_MEMORY, true);

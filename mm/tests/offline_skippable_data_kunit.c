@@ -10,6 +10,7 @@
  * online it as it was.
  */
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/hugetlb.h>
 #include <linux/memory.h>
@@ -35,9 +36,6 @@
 /* How much of the memory block is onlined to ZONE_MOVABLE */
 #define BORROWED_NR_PAGES							\
 	max(8 * pageblock_nr_pages, 4 * MAX_ORDER_NR_PAGES)
-
-/* Sent to have offlining give up */
-#define GIVE_UP	SIGUSR1
 
 /**
  * struct borrowed_memory - a memory block of the system, lent to test cases
@@ -170,48 +168,27 @@ static int borrowed_notify(struct notifier_block *nb, unsigned long event,
 		borrowed->events[event]++;
 	expect_skippable();
 	if (event == borrowed->give_up_in)
-		send_sig(GIVE_UP, current, 0);
+		give_up(current);
 	return NOTIFY_OK;
-}
-
-struct deadline {
-	struct timer_list timer;
-	struct task_struct *task;
-};
-
-static void deadline_is_over(struct timer_list *timer)
-{
-	struct deadline *deadline = timer_container_of(deadline, timer, timer);
-
-	send_sig(GIVE_UP, deadline->task, 0);
 }
 
 static void offline_borrowed_action(void *unused);
 
-/*
- * Try to offline what online_borrowed() onlined. If it takes forever, which is
- * what offlining does about pages that it cannot migrate, it gives up.
- */
+/* Try to offline what online_borrowed() onlined. */
 static int offline_borrowed(void)
 {
-	struct deadline deadline = { .task = current };
 	struct phantom_memory *ph = &borrowed->memory;
+	struct patience patience;
 	int ret;
 
-	timer_setup_on_stack(&deadline.timer, deadline_is_over, 0);
-	mod_timer(&deadline.timer, jiffies + 5 * HZ);
-	allow_signal(GIVE_UP);
+	patience_begin(&patience);
 	mem_hotplug_begin();
 	ret = offline_pages(ph->start_pfn, ph->nr_pages, ph->zone, NULL);
 	mem_hotplug_done();
-	timer_delete_sync(&deadline.timer);
-	timer_destroy_on_stack(&deadline.timer);
-	disallow_signal(GIVE_UP);
-	flush_signals(current);
+	patience_end(&patience);
 
 	if (!ret) {
 		ph->zone = NULL;
-		unregister_memory_notifier(&borrowed->nb);
 		kunit_remove_action(ph->test, offline_borrowed_action, NULL);
 	}
 	return ret;
@@ -239,9 +216,13 @@ static void plug_all(void)
 static void offline_borrowed_action(void *unused)
 {
 	plug_all();
-	borrowed->give_up_in = -1;
 	KUNIT_EXPECT_EQ_MSG(borrowed->memory.test, 0, offline_borrowed(),
 			    "borrowed memory stays online");
+}
+
+static void unregister_borrowed_nb(void *unused)
+{
+	unregister_memory_notifier(&borrowed->nb);
 }
 
 /* Online some pageblocks of the borrowed memory to ZONE_MOVABLE. */
@@ -257,12 +238,16 @@ static struct phantom_memory *online_borrowed(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, ret);
 	ph->zone = zone;
 	borrowed->nr_skippable = 0;
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, offline_borrowed_action,
+						  NULL));
+
 	borrowed->give_up_in = -1;
 	memset(borrowed->events, 0, sizeof(borrowed->events));
 	borrowed->nb.notifier_call = borrowed_notify;
 	register_memory_notifier(&borrowed->nb);
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, offline_borrowed_action,
+			kunit_add_action_or_reset(test, unregister_borrowed_nb,
 						  NULL));
 	return ph;
 }
@@ -489,7 +474,7 @@ static int stubborn_migrate_folio(struct address_space *mapping,
 		file->nr_rounds++;
 		file->nr_failures--;
 		if (file->give_up)
-			send_sig(GIVE_UP, current, 0);
+			give_up(current);
 	}
 	return -EIO;
 }
@@ -590,7 +575,7 @@ static void expect_gives_up(struct kunit *test, struct stubborn_file *file)
 	struct phantom_snapshot online;
 
 	phantom_snapshot_take(&online);
-	KUNIT_EXPECT_EQ(test, -EINTR, offline_borrowed());
+	KUNIT_ASSERT_EQ(test, -EINTR, offline_borrowed());
 	KUNIT_EXPECT_EQ(test, 0, nr_isolated());
 	expect_data(test, &file->data, false);
 	KUNIT_EXPECT_EQ(test, count, folio_ref_count(folio));
@@ -673,7 +658,7 @@ static void reserved_hugetlb_folio_prevents_offlining(struct kunit *test)
 
 	unplug_around(test, folio);
 	phantom_snapshot_take(&online);
-	KUNIT_EXPECT_EQ(test, -EBUSY, offline_borrowed());
+	KUNIT_ASSERT_EQ(test, -EBUSY, offline_borrowed());
 	KUNIT_EXPECT_EQ(test, 1, borrowed->events[MEM_CANCEL_OFFLINE]);
 	phantom_expect_isolated(ph, 0);
 	phantom_snapshot_expect(test, &online);
@@ -724,34 +709,35 @@ static void offlining_dissolves_free_hugetlb_folio(struct kunit *test)
 
 static void unpoison_hugetlb(void *arg)
 {
-	struct folio *folio = arg;
-
-	ClearPageHWPoison(&folio->page);
-	folio_put(folio);
+	ClearPageHWPoison(arg);
 }
 
 /*
- * do_migrate_range() does not move the contents of an HWPoison hugetlb folio to
- * another one: who accesses them gets an error.
+ * do_migrate_range() does not move an HWPoison hugetlb folio to another one:
+ * who accesses it gets an error.
  */
-static void migrate_does_not_copy_hwpoisoned_hugetlb_folio(struct kunit *test)
+static void migrate_does_not_move_hwpoisoned_hugetlb_folio(struct kunit *test)
 {
-	const unsigned long addr = map_hugetlb_to_user(test);
+	struct file *file = create_hugetlb_file(test);
+	const unsigned long addr = map_to_user(test, file,
+					       i_size_read(file_inode(file)));
 	struct folio *folio = get_mapped_folio(test, addr);
 	const unsigned long pfn = folio_pfn(folio);
 	struct page *page;
 	long ret;
 
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE)) {
-		folio_put(folio);
+	/* With one more reference, it could not move. */
+	folio_put(folio);
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
-	}
 	SetPageHWPoison(&folio->page);
 	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, unpoison_hugetlb, folio));
+			kunit_add_action_or_reset(test, unpoison_hugetlb,
+						  &folio->page));
 
 	do_migrate_range(pfn, pfn + folio_nr_pages(folio));
 	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_PTR_EQ(test, file->f_mapping, folio_mapping(folio));
 	ret = get_user_pages_unlocked(addr, 1, &page, FOLL_HWPOISON);
 	KUNIT_EXPECT_EQ(test, -EHWPOISON, ret);
 	if (ret == 1)
@@ -767,7 +753,7 @@ static struct kunit_case offline_skippable_data_cases[] = {
 	KUNIT_CASE(signal_stops_offlining_after_data_did_not_move),
 	KUNIT_CASE(reserved_hugetlb_folio_prevents_offlining),
 	KUNIT_CASE(offlining_dissolves_free_hugetlb_folio),
-	KUNIT_CASE(migrate_does_not_copy_hwpoisoned_hugetlb_folio),
+	KUNIT_CASE(migrate_does_not_move_hwpoisoned_hugetlb_folio),
 	{}
 };
 
