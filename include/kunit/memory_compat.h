@@ -26,6 +26,10 @@
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 
+#if __has_include("linux/hrtimer_bases.h")
+#include <linux/hrtimer_bases.h>
+#endif
+
 #if __has_include("linux/balloon.h")
 #include <linux/balloon.h>
 #else

@@ -401,9 +401,13 @@ void virtio_kunit_init(struct virtio_kunit *vk, struct kunit *test,
 		       const struct virtio_kunit_ops *ops, u32 id, u64 features,
 		       void *config, size_t config_size)
 {
-	struct device *parent = kunit_device_register(test, "virtio_kunit");
+	static unsigned int nr_devices;
+	struct device *parent;
+	char name[24];
 	int i;
 
+	snprintf(name, sizeof(name), "virtio_kunit.%u", nr_devices++);
+	parent = kunit_device_register(test, name);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, parent);
 	vk->test = test;
 	vk->ops = ops;

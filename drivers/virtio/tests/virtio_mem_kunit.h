@@ -8,6 +8,7 @@
 #include <kunit/memory_compat.h>
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
+#include <linux/hrtimer.h>
 #include <linux/memory.h>
 #include <linux/mmzone.h>
 #include <linux/notifier.h>
@@ -84,6 +85,9 @@ struct vmt *vmt_probe(struct kunit *test, enum mmop online_type,
 void vmt_settle(struct vmt *vmt);
 void vmt_resize(struct vmt *vmt, u64 size);
 void vmt_retry(struct vmt *vmt);
+struct hrtimer *vmt_retry_timer(struct vmt *vmt);
+bool vmt_timer_is_queued(const struct hrtimer *timer);
+void vmt_expire_retry_timer(struct vmt *vmt);
 
 enum mmop vmt_any_zone(void);
 void vmt_require_zone(struct kunit *test, enum mmop online_type);

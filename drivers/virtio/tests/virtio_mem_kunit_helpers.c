@@ -5,11 +5,16 @@
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/gfp.h>
+#include <linux/hrtimer.h>
+#include <linux/iopoll.h>
 #include <linux/ioport.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/page_ref.h>
+#include <linux/percpu.h>
+#include <linux/rbtree.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/virtio_ids.h>
 
@@ -137,11 +142,13 @@ static int note_hotplug(struct notifier_block *nb, unsigned long event, void *ar
 /* Release what the driver kept because of memory that stayed in the system. */
 static void release_leftovers(struct vmt *vmt, struct memory_group *group)
 {
-	struct resource *res = lookup_resource(&iomem_resource, vmt->ph.start);
+	const u64 start = le64_to_cpu(vmt->dev.config.addr);
+	const u64 size = le64_to_cpu(vmt->dev.config.region_size);
+	struct resource *res = lookup_resource(&iomem_resource, start);
 	const char *name;
 	int mgid;
 
-	if (res && resource_size(res) == vmt->ph.size &&
+	if (res && resource_size(res) == size &&
 	    res->flags & IORESOURCE_EXCLUSIVE) {
 		name = res->name;
 		KUNIT_EXPECT_EQ(vmt->test, 0, release_resource(res));
@@ -356,6 +363,88 @@ void vmt_resize(struct vmt *vmt, u64 size)
 void vmt_retry(struct vmt *vmt)
 {
 	vmt_resize(vmt, le64_to_cpu(vmt->dev.config.requested_size));
+}
+
+DECLARE_PER_CPU(struct hrtimer_cpu_base, hrtimer_bases);
+
+/* Find a timer that is waiting to expire, and lies at a certain address. */
+static struct hrtimer *find_timer(const void *start, size_t size)
+{
+	struct rb_node *node;
+	int cpu, i;
+
+	for_each_possible_cpu(cpu) {
+		struct hrtimer_cpu_base *base = &per_cpu(hrtimer_bases, cpu);
+
+		guard(raw_spinlock_irqsave)(&base->lock);
+		for (i = 0; i < HRTIMER_MAX_CLOCK_BASES; i++) {
+			node = rb_first(&base->clock_base[i].active.rb_root.rb_root);
+			for (; node; node = rb_next(node)) {
+				/* The first member of a timer, in all kernels. */
+				if ((void *)node >= start &&
+				    (void *)node < start + size)
+					return (void *)node;
+			}
+		}
+	}
+	return NULL;
+}
+
+/**
+ * vmt_retry_timer() - find the timer that makes the driver retry later
+ * @vmt: the fixture; a driver is bound to its device
+ *
+ * The timer is somewhere in what the driver allocated for the device.
+ *
+ * Context: May sleep.
+ * Return: the timer, or NULL if the driver is not going to retry.
+ */
+struct hrtimer *vmt_retry_timer(struct vmt *vmt)
+{
+	const void *priv = vmt->dev.vk.vdev.priv;
+
+	return find_timer(priv, ksize(priv));
+}
+
+/**
+ * vmt_timer_is_queued() - is a timer waiting to expire?
+ * @timer: the timer, which need not exist any more
+ *
+ * Context: May sleep.
+ * Return: whether it is.
+ */
+bool vmt_timer_is_queued(const struct hrtimer *timer)
+{
+	return find_timer(timer, 1);
+}
+
+static bool retry_is_due(struct hrtimer *timer)
+{
+	return hrtimer_callback_running(timer) ||
+	       (vmt_timer_is_queued(timer) &&
+		hrtimer_get_remaining(timer) < NSEC_PER_SEC);
+}
+
+/**
+ * vmt_expire_retry_timer() - have the time pass that the driver waits
+ * @vmt: the fixture. The test case is aborted if the driver does not wait.
+ *
+ * Other than after vmt_retry(), the driver believes that the configuration is
+ * the same as before. Returns when the driver has nothing more to do at once.
+ *
+ * Context: May sleep.
+ */
+void vmt_expire_retry_timer(struct vmt *vmt)
+{
+	struct hrtimer *timer = vmt_retry_timer(vmt);
+	bool due;
+
+	KUNIT_ASSERT_NOT_NULL_MSG(vmt->test, timer, "driver does not retry");
+	hrtimer_start(timer, 0, HRTIMER_MODE_REL);
+	KUNIT_ASSERT_EQ(vmt->test, 0,
+			read_poll_timeout(retry_is_due, due, !due, USEC_PER_MSEC,
+					  USEC_PER_SEC, false, timer));
+	vmt_settle(vmt);
 }
 
 static struct memory_block *vmt_get_block(struct vmt *vmt, unsigned int i)
