@@ -7,6 +7,7 @@
 #include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/panic.h>
+#include <linux/virtio.h>
 #include <linux/workqueue.h>
 
 #include "virtio_mem_kunit.h"
@@ -295,7 +296,7 @@ static void change_after_read(struct virtio_mem_device *dev, unsigned int offset
 	if (offset != offsetof(struct virtio_mem_config, requested_size))
 		return;
 	if (++nr_size_reads == 1)
-		virtio_kunit_config_changed(&dev->vk);
+		virtio_config_changed(&dev->vk.vdev);
 	else if (nr_size_reads == 2)
 		virtio_mem_device_resize(dev, VMT_MB);
 }
