@@ -279,6 +279,45 @@ static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
 }
 
 /*
+ * If virtio-mem can neither add a memory block for lack of memory nor unplug it
+ * again because the device is busy, it unplugs the memory when it tries again,
+ * and can add the memory block after that.
+ */
+static void memory_that_cannot_be_added_is_unplugged_later(struct kunit *test)
+{
+	const u64 small = VMT_MB, large = VMT_MB + 2 * VMT_SB;
+	struct vmt *vmt = vmt_new_faulty(test, MMOP_OFFLINE, 2, VMT_SB);
+	unsigned int nth;
+
+	vmt_bind(vmt, small);
+	vmt->dev.config_read = arm_fault_in_worker;
+	for (nth = 1; ; nth++) {
+		virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+			.nth = 2, .last = 3, .answer = VIRTIO_MEM_RESP_BUSY,
+		});
+		fault.nth = nth;
+		vmt_resize(vmt, large);
+		KUNIT_ASSERT_TRUE(test, fault_was_injected(test, 1));
+		/* See above for what makes the driver give up. */
+		if (vmt->dev.nr_since == 2 && vmt_retry_timer(vmt))
+			break;
+		vmt_remove(vmt);
+		vmt_bind(vmt, small);
+	}
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+	vmt_expect_plugged(vmt, large);
+
+	/* The device is still busy. */
+	vmt_expire_retry_timer(vmt);
+	KUNIT_EXPECT_EQ(test, 3, vmt->dev.nr_since);
+	vmt_expect_plugged(vmt, large);
+	vmt_expire_retry_timer(vmt);
+	KUNIT_EXPECT_EQ(test, 5, vmt->dev.nr_since);
+	KUNIT_EXPECT_TRUE(test, vmt_is_present(vmt, 1));
+	vmt_expect_plugged(vmt, large);
+}
+
+/*
  * Whichever allocation fails while virtio-mem adds or removes a big block,
  * pages and counters match what is plugged, and resizing succeeds when it is
  * tried again.
@@ -310,6 +349,10 @@ static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
 {
 }
 
+static void memory_that_cannot_be_added_is_unplugged_later(struct kunit *test)
+{
+}
+
 static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
 {
 }
@@ -320,6 +363,7 @@ static struct kunit_case virtio_mem_faults_cases[] = {
 	KUNIT_CASE(probe_fails_cleanly_without_memory),
 	KUNIT_CASE(resizing_memory_block_recovers_without_memory),
 	KUNIT_CASE(resizing_by_memory_block_recovers_without_memory),
+	KUNIT_CASE(memory_that_cannot_be_added_is_unplugged_later),
 	KUNIT_CASE(resizing_by_big_block_recovers_without_memory),
 	{}
 };

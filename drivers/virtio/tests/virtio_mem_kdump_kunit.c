@@ -11,7 +11,7 @@
 
 #include "virtio_mem_kunit.h"
 
-#ifdef CONFIG_CRASH_DUMP
+#ifdef CONFIG_PROC_VMCORE
 
 static void end_kdump(void *unused)
 {
@@ -55,11 +55,8 @@ static struct vmt *vmt_crash(struct kunit *test, u64 block_size,
  */
 static void driver_leaves_memory_of_the_crashed_kernel(struct kunit *test)
 {
-	struct vmt *vmt;
+	struct vmt *vmt = vmt_crash(test, VMT_SB, 1, 2);
 
-	if (!IS_ENABLED(CONFIG_PROC_VMCORE))
-		kunit_skip(test, "needs PROC_VMCORE");
-	vmt = vmt_crash(test, VMT_SB, 1, 2);
 	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, vmt->ph.start));
 	vmt_resize(vmt, 2 * VMT_MB);
 	vmt_resize(vmt, 0);
@@ -68,23 +65,6 @@ static void driver_leaves_memory_of_the_crashed_kernel(struct kunit *test)
 	vmt_unbind(vmt);
 	KUNIT_EXPECT_EQ(test, 0, vmt->dev.nr_since);
 }
-
-/*
- * In a kdump kernel without /proc/vmcore, virtio-mem does not use the device, as
- * there is nothing to be done.
- */
-static void driver_needs_vmcore(struct kunit *test)
-{
-	struct vmt *vmt;
-
-	if (IS_ENABLED(CONFIG_PROC_VMCORE))
-		kunit_skip(test, "has PROC_VMCORE");
-	vmt = vmt_new(test, MMOP_OFFLINE, 1, VMT_SB);
-	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&vmt->dev.vk));
-	KUNIT_EXPECT_FALSE(test, virtio_kunit_is_bound(&vmt->dev.vk));
-}
-
-#ifdef CONFIG_PROC_VMCORE
 
 /**
  * struct last_cb - is asked about a page after all others said that it is RAM
@@ -224,40 +204,35 @@ static void unloaded_driver_is_not_asked(struct kunit *test)
 
 #else
 
-static void vmcore_has_plugged_pages_only(struct kunit *test)
+static int virtio_mem_kdump_init(struct kunit *test)
 {
 	kunit_skip(test, "needs PROC_VMCORE");
 }
 
-#define driver_remembers_the_last_device_block	vmcore_has_plugged_pages_only
-#define page_of_unknown_state_is_not_read	vmcore_has_plugged_pages_only
-#define unloaded_driver_is_not_asked		vmcore_has_plugged_pages_only
-
-#endif /* CONFIG_PROC_VMCORE */
-
-#else
-
-static int virtio_mem_kdump_init(struct kunit *test)
-{
-	kunit_skip(test, "needs CRASH_DUMP");
-}
-
-static void needs_crash_dump(struct kunit *test)
+static void driver_leaves_memory_of_the_crashed_kernel(struct kunit *test)
 {
 }
 
-#define driver_leaves_memory_of_the_crashed_kernel	needs_crash_dump
-#define driver_needs_vmcore				needs_crash_dump
-#define vmcore_has_plugged_pages_only			needs_crash_dump
-#define driver_remembers_the_last_device_block		needs_crash_dump
-#define page_of_unknown_state_is_not_read		needs_crash_dump
-#define unloaded_driver_is_not_asked			needs_crash_dump
+static void vmcore_has_plugged_pages_only(struct kunit *test)
+{
+}
 
-#endif /* CONFIG_CRASH_DUMP */
+static void driver_remembers_the_last_device_block(struct kunit *test)
+{
+}
+
+static void page_of_unknown_state_is_not_read(struct kunit *test)
+{
+}
+
+static void unloaded_driver_is_not_asked(struct kunit *test)
+{
+}
+
+#endif
 
 static struct kunit_case virtio_mem_kdump_cases[] = {
 	KUNIT_CASE(driver_leaves_memory_of_the_crashed_kernel),
-	KUNIT_CASE(driver_needs_vmcore),
 	KUNIT_CASE(vmcore_has_plugged_pages_only),
 	KUNIT_CASE(driver_remembers_the_last_device_block),
 	KUNIT_CASE(page_of_unknown_state_is_not_read),

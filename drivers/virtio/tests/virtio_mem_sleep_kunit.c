@@ -150,6 +150,63 @@ static void retry_during_suspend_is_made_up_for(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_SB);
 }
 
+static int find_no_vqs(struct virtio_device *vdev, unsigned int nvqs,
+		       struct virtqueue *vqs[],
+		       struct virtqueue_info vqs_info[],
+		       struct irq_affinity *desc)
+{
+	return -ENOMEM;
+}
+
+/*
+ * Suspend and resume, without memory for virtqueues. Return whether the driver
+ * used the device after that, for which it had a reason.
+ */
+static bool resume_without_virtqueue(struct vmt *vmt)
+{
+	struct virtio_device *vdev = &vmt->dev.vk.vdev;
+	const struct virtio_config_ops *config = vdev->config;
+	struct virtio_config_ops no_memory = *config;
+	unsigned long activity;
+
+	no_memory.find_vqs = find_no_vqs;
+	begin_suspend(vmt, PM_SUSPEND_MEM);
+	virtio_mem_device_resize(&vmt->dev,
+				 le64_to_cpu(vmt->dev.config.requested_size));
+	KUNIT_EXPECT_EQ(vmt->test, 0, virtio_device_freeze(vdev));
+	vdev->config = &no_memory;
+	KUNIT_EXPECT_EQ(vmt->test, -ENOMEM, virtio_device_restore(vdev));
+	vdev->config = config;
+	activity = READ_ONCE(vmt->dev.activity);
+	end_suspend(vmt);
+	return READ_ONCE(vmt->dev.activity) != activity;
+}
+
+/*
+ * If virtio-mem does not get a virtqueue when the system resumes, it does not
+ * use the device any more, whatever it wanted to try again, and can be unloaded.
+ */
+static void driver_gives_up_without_a_virtqueue(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, 0);
+
+	/* There was nothing to be requested, so nothing happened yet. */
+	if (resume_without_virtqueue(vmt))
+		kunit_skip(test, "the driver would use a virtqueue that is gone");
+
+	vmt_remove(vmt);
+	vmt_bind(vmt, 0);
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_RESP_BUSY,
+	});
+	vmt_resize(vmt, VMT_SB);
+	KUNIT_EXPECT_FALSE(test, resume_without_virtqueue(vmt));
+	KUNIT_EXPECT_NULL(test, vmt_retry_timer(vmt));
+	KUNIT_EXPECT_EQ(test, 1, vmt->dev.nr_since);
+	vmt_expect_plugged(vmt, 0);
+	vmt_unbind(vmt);
+}
+
 static int prepare(const struct hibernation_param *param)
 {
 	int ret = pm_notifier_call_chain_robust(param->prepare, param->post);
@@ -191,6 +248,10 @@ static void retry_during_suspend_is_made_up_for(struct kunit *test)
 {
 }
 
+static void driver_gives_up_without_a_virtqueue(struct kunit *test)
+{
+}
+
 static void driver_refuses_hibernation(struct kunit *test)
 {
 }
@@ -201,6 +262,7 @@ static struct kunit_case virtio_mem_sleep_cases[] = {
 	KUNIT_CASE_PARAM(system_suspends_if_no_memory_gets_lost,
 			 suspend_gen_params),
 	KUNIT_CASE(retry_during_suspend_is_made_up_for),
+	KUNIT_CASE(driver_gives_up_without_a_virtqueue),
 	KUNIT_CASE_PARAM(driver_refuses_hibernation, hibernation_gen_params),
 	{}
 };
