@@ -5,7 +5,7 @@
 #include <kunit/device.h>
 #include <kunit/test.h>
 #include <linux/err.h>
-#include <linux/irqflags.h>
+#include <linux/module.h>
 #include <linux/string.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
@@ -17,35 +17,45 @@ static struct virtio_kunit *to_vk(struct virtio_device *vdev)
 	return container_of(vdev, struct virtio_kunit, vdev);
 }
 
+static void violation(struct virtio_kunit *vk, const char *what)
+{
+	if (vk->ops->violation)
+		vk->ops->violation(vk, what);
+	else
+		KUNIT_FAIL(vk->test, "%s", what);
+}
+
+/*
+ * As other transports do, read larger fields in pieces. In between, they may
+ * change.
+ */
 static void virtio_kunit_get(struct virtio_device *vdev, unsigned int offset,
 			     void *buf, unsigned int len)
 {
 	struct virtio_kunit *vk = to_vk(vdev);
 
-	if (vk->ops->config_read)
-		vk->ops->config_read(vk, offset);
 	if (offset + len > vk->config_size) {
-		KUNIT_FAIL(vk->test, "driver reads past configuration space: %u+%u",
-			   offset, len);
+		violation(vk, "driver reads past configuration space");
 		memset(buf, 0xff, len);
 		return;
 	}
-	guard(spinlock_irqsave)(&vk->config_lock);
-	memcpy(buf, vk->config + offset, len);
+	while (len) {
+		unsigned int piece = min(len, VIRTIO_KUNIT_CONFIG_PIECE);
+
+		if (vk->ops->config_read)
+			vk->ops->config_read(vk, offset);
+		scoped_guard(spinlock_irqsave, &vk->config_lock)
+			memcpy(buf, vk->config + offset, piece);
+		buf += piece;
+		offset += piece;
+		len -= piece;
+	}
 }
 
 static void virtio_kunit_set(struct virtio_device *vdev, unsigned int offset,
 			     const void *buf, unsigned int len)
 {
-	struct virtio_kunit *vk = to_vk(vdev);
-
-	if (offset + len > vk->config_size) {
-		KUNIT_FAIL(vk->test, "driver writes past configuration space: %u+%u",
-			   offset, len);
-		return;
-	}
-	guard(spinlock_irqsave)(&vk->config_lock);
-	memcpy(vk->config + offset, buf, len);
+	violation(to_vk(vdev), "driver writes to configuration space");
 }
 
 static u32 virtio_kunit_generation(struct virtio_device *vdev)
@@ -58,18 +68,59 @@ static u32 virtio_kunit_generation(struct virtio_device *vdev)
 
 static u8 virtio_kunit_get_status(struct virtio_device *vdev)
 {
-	return to_vk(vdev)->status;
+	struct virtio_kunit *vk = to_vk(vdev);
+
+	guard(spinlock_irqsave)(&vk->status_lock);
+	return vk->status;
+}
+
+/* The status bits in the order in which a driver sets them. */
+static const u8 status_order[] = {
+	VIRTIO_CONFIG_S_ACKNOWLEDGE,
+	VIRTIO_CONFIG_S_DRIVER,
+	VIRTIO_CONFIG_S_FEATURES_OK,
+	VIRTIO_CONFIG_S_DRIVER_OK,
+};
+
+/* Each status bit comes after those before it; a driver may fail at any time. */
+static bool is_in_order(u8 status)
+{
+	unsigned int i = 0;
+
+	status &= ~VIRTIO_CONFIG_S_FAILED;
+	while (i < ARRAY_SIZE(status_order) && status & status_order[i])
+		status &= ~status_order[i++];
+	return !status;
 }
 
 static void virtio_kunit_set_status(struct virtio_device *vdev, u8 status)
 {
 	struct virtio_kunit *vk = to_vk(vdev);
+	const u8 old = virtio_kunit_get_status(vdev);
 
-	KUNIT_EXPECT_NE_MSG(vk->test, 0, status, "driver resets the wrong way");
-	if ((status & ~vk->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+	if (!status)
+		violation(vk, "driver resets the device by way of its status");
+	else if (old & ~status)
+		violation(vk, "driver takes a status bit back");
+	else if (old & VIRTIO_CONFIG_S_FAILED && status != old)
+		violation(vk, "driver goes on after it failed");
+	else if (!is_in_order(status))
+		violation(vk, "driver sets status bits out of order");
+
+	if ((status & ~old & VIRTIO_CONFIG_S_FEATURES_OK) &&
 	    vk->ops->features_ok && !vk->ops->features_ok(vk))
 		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
+		WRITE_ONCE(vk->in_use, true);
+	guard(spinlock_irqsave)(&vk->status_lock);
 	vk->status = status;
+}
+
+/* Stop host and interrupts of a virtqueue, for which nothing new is queued. */
+static void virtio_kunit_stop_vq(struct virtio_kunit_vq *vkq)
+{
+	cancel_work_sync(&vkq->work);
+	irq_work_sync(&vkq->irq);
 }
 
 static void virtio_kunit_reset(struct virtio_device *vdev)
@@ -77,11 +128,14 @@ static void virtio_kunit_reset(struct virtio_device *vdev)
 	struct virtio_kunit *vk = to_vk(vdev);
 	int i;
 
-	vk->status = 0;
+	scoped_guard(spinlock_irqsave, &vk->status_lock)
+		vk->status = 0;
 	for (i = 0; i < ARRAY_SIZE(vk->vqs); i++)
-		cancel_work_sync(&vk->vqs[i].work);
+		virtio_kunit_stop_vq(&vk->vqs[i]);
+	irq_work_sync(&vk->config_irq);
 	if (vk->ops->reset)
 		vk->ops->reset(vk);
+	WRITE_ONCE(vk->in_use, false);
 }
 
 static u64 virtio_kunit_get_features(struct virtio_device *vdev)
@@ -91,31 +145,58 @@ static u64 virtio_kunit_get_features(struct virtio_device *vdev)
 
 static int virtio_kunit_finalize_features(struct virtio_device *vdev)
 {
+	struct virtio_kunit *vk = to_vk(vdev);
+
 	vring_transport_features(vdev);
-	KUNIT_EXPECT_EQ_MSG(to_vk(vdev)->test, 0,
-			    vdev->features & ~to_vk(vdev)->features,
-			    "driver takes features that are not offered");
+	if (vdev->features & ~vk->features)
+		violation(vk, "driver takes features that are not offered");
+	if (virtio_kunit_get_status(vdev) & VIRTIO_CONFIG_S_FEATURES_OK)
+		violation(vk, "driver changes features after FEATURES_OK");
 	return 0;
 }
 
 static bool virtio_kunit_notify(struct virtqueue *vq)
 {
 	struct virtio_kunit_vq *vkq = vq->priv;
+	struct virtio_kunit *vk = vkq->vk;
 
-	if (vkq->vk->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		queue_work(vkq->vk->host, &vkq->work);
-	else
-		KUNIT_FAIL(vkq->vk->test, "driver notifies before DRIVER_OK");
+	scoped_guard(spinlock_irqsave, &vk->status_lock) {
+		if (vk->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+			queue_work(vk->host, &vkq->work);
+			return true;
+		}
+	}
+	violation(vk, "driver notifies a device that it does not drive");
 	return true;
 }
 
-static void virtio_kunit_interrupt(struct vringh *vring)
+static void virtio_kunit_vq_irq(struct irq_work *irq)
+{
+	vring_interrupt(0, container_of(irq, struct virtio_kunit_vq, irq)->vq);
+}
+
+static void virtio_kunit_config_irq(struct irq_work *irq)
+{
+	struct virtio_kunit *vk =
+		container_of(irq, struct virtio_kunit, config_irq);
+
+	virtio_config_changed(&vk->vdev);
+}
+
+/* Interrupt the driver, if there is one that drives the device. */
+static void virtio_kunit_interrupt(struct virtio_kunit *vk, struct irq_work *irq)
+{
+	guard(spinlock_irqsave)(&vk->status_lock);
+	if (vk->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		irq_work_queue(irq);
+}
+
+static void virtio_kunit_used(struct vringh *vring)
 {
 	struct virtio_kunit_vq *vkq =
 		container_of(vring, struct virtio_kunit_vq, vring);
 
-	guard(irqsave)();
-	vring_interrupt(0, vkq->vq);
+	virtio_kunit_interrupt(vkq->vk, &vkq->irq);
 }
 
 static void virtio_kunit_del_vqs(struct virtio_device *vdev)
@@ -123,12 +204,12 @@ static void virtio_kunit_del_vqs(struct virtio_device *vdev)
 	struct virtio_kunit *vk = to_vk(vdev);
 	int i;
 
-	KUNIT_EXPECT_EQ_MSG(vk->test, 0, vk->status & VIRTIO_CONFIG_S_DRIVER_OK,
-			    "driver deletes virtqueues in use");
+	if (virtio_kunit_get_status(vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
+		violation(vk, "driver deletes virtqueues in use");
 	for (i = 0; i < ARRAY_SIZE(vk->vqs); i++) {
 		if (!vk->vqs[i].vq)
 			continue;
-		cancel_work_sync(&vk->vqs[i].work);
+		virtio_kunit_stop_vq(&vk->vqs[i]);
 		vring_del_virtqueue(vk->vqs[i].vq);
 		vk->vqs[i].vq = NULL;
 	}
@@ -160,7 +241,7 @@ static int virtio_kunit_find_vq(struct virtio_kunit *vk, unsigned int index,
 		return ret;
 	}
 	vringh_set_iotlb(&vkq->vring, &vk->iotlb, &vk->iotlb_lock);
-	vkq->vring.notify = virtio_kunit_interrupt;
+	vkq->vring.notify = virtio_kunit_used;
 	vkq->vq = vq;
 	return 0;
 }
@@ -217,6 +298,14 @@ static void virtio_kunit_handle(struct work_struct *work)
 	vkq->vk->ops->handle(vkq->vk, vkq);
 }
 
+static bool may_use(struct virtio_kunit_vq *vq)
+{
+	if (READ_ONCE(vq->vk->in_use))
+		return true;
+	violation(vq->vk, "host uses a virtqueue after a reset");
+	return false;
+}
+
 /**
  * virtio_kunit_get_buf() - get the next buffer that the driver made available
  * @vq: the virtqueue
@@ -231,14 +320,17 @@ bool virtio_kunit_get_buf(struct virtio_kunit_vq *vq,
 {
 	int ret;
 
+	if (!may_use(vq))
+		return false;
 	vringh_kiov_init(&buf->out, buf->out_vec, ARRAY_SIZE(buf->out_vec));
 	vringh_kiov_init(&buf->in, buf->in_vec, ARRAY_SIZE(buf->in_vec));
 	ret = vringh_getdesc_iotlb(&vq->vring, &buf->out, &buf->in, &buf->head,
 				   GFP_KERNEL);
 	if (ret < 0)
-		KUNIT_FAIL(vq->vk->test, "driver breaks the ring: %d", ret);
+		violation(vq->vk, "driver breaks the ring");
 	return ret == 1;
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_get_buf);
 
 /**
  * virtio_kunit_read() - read from a buffer, from where reading ended before
@@ -257,6 +349,7 @@ size_t virtio_kunit_read(struct virtio_kunit_vq *vq,
 
 	return ret < 0 ? 0 : ret;
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_read);
 
 /**
  * virtio_kunit_write() - write to a buffer, to where writing ended before
@@ -276,6 +369,7 @@ size_t virtio_kunit_write(struct virtio_kunit_vq *vq,
 
 	return ret < 0 ? 0 : ret;
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_write);
 
 /**
  * virtio_kunit_put_buf() - give a buffer back to the driver, and interrupt it
@@ -288,6 +382,8 @@ size_t virtio_kunit_write(struct virtio_kunit_vq *vq,
 void virtio_kunit_put_buf(struct virtio_kunit_vq *vq,
 			  struct virtio_kunit_buf *buf, size_t written)
 {
+	if (!may_use(vq))
+		return;
 	vringh_kiov_cleanup(&buf->out);
 	vringh_kiov_cleanup(&buf->in);
 	KUNIT_EXPECT_EQ(vq->vk->test, 0,
@@ -295,20 +391,22 @@ void virtio_kunit_put_buf(struct virtio_kunit_vq *vq,
 	if (vringh_need_notify_iotlb(&vq->vring))
 		vringh_notify(&vq->vring);
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_put_buf);
 
 /**
  * virtio_kunit_config_changed() - tell the driver that configuration changed
  * @vk: the device
  *
- * Context: Any but the driver.
+ * The driver has been told when this returns.
+ *
+ * Context: May sleep.
  */
 void virtio_kunit_config_changed(struct virtio_kunit *vk)
 {
-	scoped_guard(spinlock_irqsave, &vk->config_lock)
-		vk->generation++;
-	if (vk->status & VIRTIO_CONFIG_S_DRIVER_OK)
-		virtio_config_changed(&vk->vdev);
+	virtio_kunit_interrupt(vk, &vk->config_irq);
+	irq_work_sync(&vk->config_irq);
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_config_changed);
 
 static void virtio_kunit_release(struct device *dev)
 {
@@ -318,6 +416,9 @@ static void virtio_kunit_release(struct device *dev)
 /**
  * virtio_kunit_register() - put the device on the bus
  * @vk: the device
+ *
+ * Aborts the test case if the device offers features that the transport cannot
+ * serve.
  *
  * Context: May sleep.
  * Return: 0 or an error of register_virtio_device(). Drivers that match have
@@ -330,6 +431,8 @@ int virtio_kunit_register(struct virtio_kunit *vk)
 	struct device *parent = vk->vdev.dev.parent;
 	int ret;
 
+	KUNIT_ASSERT_TRUE_MSG(vk->test, virtio_kunit_serves(vk->features),
+			      "cannot serve features %#llx", vk->features);
 	memset(&vk->vdev, 0, sizeof(vk->vdev));
 	vk->vdev.id = id;
 	vk->vdev.config = &virtio_kunit_config_ops;
@@ -345,6 +448,7 @@ int virtio_kunit_register(struct virtio_kunit *vk)
 	vk->registered = !ret;
 	return ret;
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_register);
 
 /**
  * virtio_kunit_unregister() - remove the device from the bus, if it is there
@@ -354,12 +458,19 @@ int virtio_kunit_register(struct virtio_kunit *vk)
  */
 void virtio_kunit_unregister(struct virtio_kunit *vk)
 {
+	int i;
+
 	if (!vk->registered)
 		return;
 	vk->registered = false;
 	unregister_virtio_device(&vk->vdev);
 	wait_for_completion(&vk->released);
+	for (i = 0; i < ARRAY_SIZE(vk->vqs); i++) {
+		if (vk->vqs[i].vq)
+			violation(vk, "driver leaves a virtqueue behind");
+	}
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_unregister);
 
 /**
  * virtio_kunit_is_bound() - is there a driver that uses the device?
@@ -371,6 +482,7 @@ bool virtio_kunit_is_bound(struct virtio_kunit *vk)
 {
 	return vk->registered && device_is_bound(&vk->vdev.dev);
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_is_bound);
 
 static void virtio_kunit_fini(void *arg)
 {
@@ -382,14 +494,34 @@ static void virtio_kunit_fini(void *arg)
 }
 
 /**
+ * virtio_kunit_serves() - can the transport serve these features?
+ * @features: the feature bits
+ *
+ * It serves all features of a device type, and of those of virtqueues and
+ * transports, which are the others, VIRTIO_RING_F_INDIRECT_DESC. By way of an
+ * IOTLB, vringh cannot tell when it wants to be notified, which
+ * VIRTIO_RING_F_EVENT_IDX takes. VIRTIO_F_VERSION_1 is required.
+ *
+ * Context: Any.
+ * Return: whether it can.
+ */
+bool virtio_kunit_serves(u64 features)
+{
+	/* The others belong to the type of the device. */
+	const u64 general = GENMASK_ULL(49, 24);
+
+	features ^= BIT_ULL(VIRTIO_F_VERSION_1);
+	return !(features & general & ~BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+}
+EXPORT_SYMBOL_GPL(virtio_kunit_serves);
+
+/**
  * virtio_kunit_init() - make a virtio device
  * @vk: the device, which must live as long as @test
  * @test: the test case; the device is unregistered when it ends
  * @ops: what makes this kind of device
  * @id: the virtio device ID
- * @features: the feature bits to offer. VIRTIO_RING_F_EVENT_IDX must not be
- *	among them: by way of an IOTLB, vringh cannot tell when it wants to be
- *	notified.
+ * @features: the feature bits to offer, see virtio_kunit_serves()
  * @config: the configuration space
  * @config_size: its size
  *
@@ -415,13 +547,16 @@ void virtio_kunit_init(struct virtio_kunit *vk, struct kunit *test,
 	vk->config = config;
 	vk->config_size = config_size;
 	spin_lock_init(&vk->config_lock);
+	spin_lock_init(&vk->status_lock);
 	spin_lock_init(&vk->iotlb_lock);
+	vk->config_irq = IRQ_WORK_INIT_HARD(virtio_kunit_config_irq);
 	init_completion(&vk->released);
 	vk->vdev.id.device = id;
 	vk->vdev.dev.parent = parent;
 	for (i = 0; i < ARRAY_SIZE(vk->vqs); i++) {
 		vk->vqs[i].vk = vk;
 		INIT_WORK(&vk->vqs[i].work, virtio_kunit_handle);
+		vk->vqs[i].irq = IRQ_WORK_INIT_HARD(virtio_kunit_vq_irq);
 	}
 
 	vk->host = alloc_ordered_workqueue("virtio_kunit_host", 0);
@@ -434,3 +569,7 @@ void virtio_kunit_init(struct virtio_kunit *vk, struct kunit *test,
 			vhost_iotlb_add_range(&vk->iotlb, 0, ULONG_MAX, 0,
 					      VHOST_MAP_RW));
 }
+EXPORT_SYMBOL_GPL(virtio_kunit_init);
+
+MODULE_DESCRIPTION("A virtio transport for KUnit tests");
+MODULE_LICENSE("GPL");

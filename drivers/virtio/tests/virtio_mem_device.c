@@ -5,6 +5,7 @@
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/jiffies.h>
+#include <linux/string.h>
 #include <linux/virtio_config.h>
 
 #include "virtio_mem_device.h"
@@ -25,6 +26,12 @@ u64 virtio_mem_device_plugged_size(struct virtio_mem_device *dev)
 	return bitmap_weight(dev->plugged, dev->nr_blocks) * dev->block_size;
 }
 
+static u64 read_config(struct virtio_mem_device *dev, const __le64 *field)
+{
+	guard(spinlock_irqsave)(&dev->vk.config_lock);
+	return le64_to_cpu(*field);
+}
+
 /*
  * The usable region is larger than the requested size by @dev->extent. It
  * shrinks only with @shrink.
@@ -43,7 +50,7 @@ static void set_usable_region(struct virtio_mem_device *dev, bool shrink)
 static bool get_range(struct virtio_mem_device *dev, u64 addr, u16 nr_blocks,
 		      unsigned long *block)
 {
-	const u64 usable = le64_to_cpu(dev->config.usable_region_size);
+	const u64 usable = read_config(dev, &dev->config.usable_region_size);
 
 	if (!nr_blocks || addr < dev->addr ||
 	    !IS_ALIGNED(addr - dev->addr, dev->block_size) ||
@@ -71,7 +78,7 @@ static void set_plugged(struct virtio_mem_device *dev, unsigned long block,
 		bitmap_set(dev->plugged, block, nr_blocks);
 	else
 		bitmap_clear(dev->plugged, block, nr_blocks);
-	scoped_guard(spinlock_irqsave, &dev->vk.config_lock)
+	scoped_guard(virtio_kunit_config, &dev->vk)
 		dev->config.plugged_size =
 			cpu_to_le64(virtio_mem_device_plugged_size(dev));
 	if (dev->plug)
@@ -89,7 +96,7 @@ static u16 do_plug(struct virtio_mem_device *dev,
 	    !blocks_are(dev, block, nr_blocks, false))
 		return VIRTIO_MEM_RESP_ERROR;
 	if (virtio_mem_device_plugged_size(dev) + nr_blocks * dev->block_size >
-	    le64_to_cpu(dev->config.requested_size))
+	    read_config(dev, &dev->config.requested_size))
 		return VIRTIO_MEM_RESP_NACK;
 	set_plugged(dev, block, nr_blocks, true);
 	return VIRTIO_MEM_RESP_ACK;
@@ -112,7 +119,7 @@ static u16 do_unplug(struct virtio_mem_device *dev,
 static u16 do_unplug_all(struct virtio_mem_device *dev)
 {
 	set_plugged(dev, 0, dev->nr_blocks, false);
-	guard(spinlock_irqsave)(&dev->vk.config_lock);
+	guard(virtio_kunit_config)(&dev->vk);
 	set_usable_region(dev, true);
 	return VIRTIO_MEM_RESP_ACK;
 }
@@ -138,39 +145,47 @@ static u16 do_state(struct virtio_mem_device *dev,
 	return VIRTIO_MEM_RESP_ACK;
 }
 
-/* Carry out a request, unless @answer says what to answer instead. */
-static struct virtio_mem_resp execute_request(struct virtio_mem_device *dev,
-					      const struct virtio_mem_req *req,
-					      u16 answer)
+/* Carry out a request. Return the answer. */
+static u16 do_request(struct virtio_mem_device *dev,
+		      const struct virtio_mem_req *req,
+		      struct virtio_mem_resp *resp)
 {
-	const u16 type = le16_to_cpu((__force __le16)req->type);
-	struct virtio_mem_resp resp = {};
-
-	if (answer == VIRTIO_MEM_AS_SPECIFIED) {
-		switch (type) {
-		case VIRTIO_MEM_REQ_PLUG:
-			answer = do_plug(dev, &req->u.plug);
-			break;
-		case VIRTIO_MEM_REQ_UNPLUG:
-			answer = do_unplug(dev, &req->u.unplug);
-			break;
-		case VIRTIO_MEM_REQ_UNPLUG_ALL:
-			answer = do_unplug_all(dev);
-			break;
-		case VIRTIO_MEM_REQ_STATE:
-			answer = do_state(dev, &req->u.state, &resp);
-			break;
-		default:
-			answer = VIRTIO_MEM_RESP_ERROR;
-			break;
-		}
-		if (answer == VIRTIO_MEM_RESP_ERROR)
-			dev->nr_invalid++;
+	switch (le16_to_cpu((__force __le16)req->type)) {
+	case VIRTIO_MEM_REQ_PLUG:
+		return do_plug(dev, &req->u.plug);
+	case VIRTIO_MEM_REQ_UNPLUG:
+		return do_unplug(dev, &req->u.unplug);
+	case VIRTIO_MEM_REQ_UNPLUG_ALL:
+		return do_unplug_all(dev);
+	case VIRTIO_MEM_REQ_STATE:
+		return do_state(dev, &req->u.state, resp);
+	default:
+		return VIRTIO_MEM_RESP_ERROR;
 	}
+}
 
-	dev->nr_answers[answer]++;
-	resp.type = (__force __virtio16)cpu_to_le16(answer);
-	return resp;
+/*
+ * Note that the driver has made a request, and find out what to do differently.
+ * Return whether it is the first one too many.
+ */
+static bool note_request(struct virtio_mem_device *dev,
+			 struct virtio_mem_exception *exception)
+{
+	guard(spinlock_irqsave)(&dev->lock);
+	WRITE_ONCE(dev->activity, dev->activity + 1);
+
+	dev->nr_since++;
+	*exception = (struct virtio_mem_exception){
+		.answer = VIRTIO_MEM_AS_SPECIFIED,
+	};
+	if (dev->exception.nth && dev->nr_since >= dev->exception.nth &&
+	    dev->nr_since <= dev->exception.last)
+		*exception = dev->exception;
+	if (dev->requests_left)
+		return !--dev->requests_left;
+	exception->answer = VIRTIO_MEM_RESP_ERROR;
+	exception->hold = false;
+	return false;
 }
 
 static void answer_request(struct virtio_kunit_vq *vq,
@@ -186,40 +201,41 @@ static void virtio_mem_device_handle(struct virtio_kunit *vk,
 {
 	struct virtio_mem_device *dev = to_dev(vk);
 	struct virtio_kunit_buf buf;
-	struct virtio_mem_resp resp;
-	struct virtio_mem_req req;
-	u16 type;
 
 	while (virtio_kunit_get_buf(vq, &buf)) {
-		const struct virtio_mem_exception *exception = &dev->exception;
-		u16 answer = VIRTIO_MEM_AS_SPECIFIED;
-		bool hold = false;
+		struct virtio_mem_exception exception;
+		struct virtio_mem_resp resp;
+		struct virtio_mem_req req = {};
+		bool complete_req;
+		u16 type, answer;
 
-		memset(&req, 0, sizeof(req));
-		virtio_kunit_read(vq, &buf, &req, sizeof(req));
+		if (vringh_kiov_length(&buf.in) < sizeof(resp)) {
+			dev->nr_invalid++;
+			virtio_kunit_put_buf(vq, &buf, 0);
+			continue;
+		}
+		complete_req = virtio_kunit_read(vq, &buf, &req, sizeof(req)) ==
+			       sizeof(req);
 		type = le16_to_cpu((__force __le16)req.type);
 		if (type < ARRAY_SIZE(dev->nr_requests))
 			dev->nr_requests[type]++;
-		WRITE_ONCE(dev->activity, dev->activity + 1);
 
-		dev->nr_since++;
-		if (exception->nth && dev->nr_since >= exception->nth &&
-		    dev->nr_since <= exception->last) {
-			answer = exception->answer;
-			hold = exception->hold;
-			if (exception->resize)
-				virtio_mem_device_resize(dev,
-							 exception->requested_size);
-		}
-		if (!dev->requests_left) {
-			answer = VIRTIO_MEM_RESP_ERROR;
-			hold = false;
-		} else if (!--dev->requests_left) {
+		if (note_request(dev, &exception))
 			KUNIT_FAIL(vk->test, "driver does not stop making requests");
-		}
+		if (exception.resize)
+			virtio_mem_device_resize(dev, exception.requested_size);
 
-		resp = execute_request(dev, &req, answer);
-		if (!hold) {
+		memset(&resp, VIRTIO_MEM_GARBAGE, sizeof(resp));
+		answer = exception.answer;
+		if (answer == VIRTIO_MEM_AS_SPECIFIED) {
+			answer = complete_req ? do_request(dev, &req, &resp) :
+						VIRTIO_MEM_RESP_ERROR;
+			if (answer == VIRTIO_MEM_RESP_ERROR)
+				dev->nr_invalid++;
+		}
+		dev->nr_answers[answer]++;
+		resp.type = (__force __virtio16)cpu_to_le16(answer);
+		if (!exception.hold) {
 			answer_request(vq, &buf, &resp);
 			continue;
 		}
@@ -271,7 +287,8 @@ static void virtio_mem_device_config_read(struct virtio_kunit *vk,
 {
 	struct virtio_mem_device *dev = to_dev(vk);
 
-	WRITE_ONCE(dev->activity, dev->activity + 1);
+	scoped_guard(spinlock_irqsave, &dev->lock)
+		WRITE_ONCE(dev->activity, dev->activity + 1);
 	if (dev->config_read)
 		dev->config_read(dev, offset);
 }
@@ -284,20 +301,40 @@ static const struct virtio_kunit_ops virtio_mem_device_ops = {
 };
 
 /**
+ * virtio_mem_device_may_request() - is it allowed to request this size?
+ * @dev: the device
+ * @size: the requested size
+ *
+ * Context: Any.
+ * Return: whether the specification allows the device to request that.
+ */
+bool virtio_mem_device_may_request(struct virtio_mem_device *dev, u64 size)
+{
+	return IS_ALIGNED(size, dev->block_size) && size <= dev->region_size;
+}
+
+/**
  * virtio_mem_device_resize() - change the requested size
  * @dev: the device
  * @size: the requested size. If it does not change, the driver looks at it
  *	again nevertheless.
  *
- * Context: Any but the driver.
+ * The test case fails if the device must not request that.
+ *
+ * Context: May sleep.
  */
 void virtio_mem_device_resize(struct virtio_mem_device *dev, u64 size)
 {
-	scoped_guard(spinlock_irqsave, &dev->vk.config_lock) {
+	KUNIT_EXPECT_TRUE_MSG(dev->vk.test,
+			      virtio_mem_device_may_request(dev, size),
+			      "device with %#llx in blocks of %#llx requests %#llx",
+			      dev->region_size, dev->block_size, size);
+	scoped_guard(virtio_kunit_config, &dev->vk) {
 		dev->config.requested_size = cpu_to_le64(size);
 		set_usable_region(dev, false);
 	}
-	dev->requests_left = VIRTIO_MEM_MAX_REQUESTS;
+	scoped_guard(spinlock_irqsave, &dev->lock)
+		dev->requests_left = VIRTIO_MEM_MAX_REQUESTS;
 	virtio_kunit_config_changed(&dev->vk);
 }
 
@@ -324,6 +361,7 @@ void virtio_mem_device_unplug_all(struct virtio_mem_device *dev)
 void virtio_mem_device_except(struct virtio_mem_device *dev,
 			      const struct virtio_mem_exception *exception)
 {
+	guard(spinlock_irqsave)(&dev->lock);
 	dev->nr_since = 0;
 	dev->exception = exception ? *exception : (struct virtio_mem_exception){};
 	if (dev->exception.last < dev->exception.nth)
@@ -350,7 +388,8 @@ bool virtio_mem_device_wait_held(struct virtio_mem_device *dev)
  */
 void virtio_mem_device_release(struct virtio_mem_device *dev)
 {
-	dev->exception = (struct virtio_mem_exception){};
+	scoped_guard(spinlock_irqsave, &dev->lock)
+		dev->exception = (struct virtio_mem_exception){};
 	queue_work(dev->vk.host, &dev->release);
 }
 
@@ -372,6 +411,7 @@ void virtio_mem_device_release(struct virtio_mem_device *dev)
 void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
 			    u32 id, u64 addr, u64 region_size, u64 block_size)
 {
+	spin_lock_init(&dev->lock);
 	dev->addr = addr;
 	dev->region_size = region_size;
 	dev->block_size = block_size;
@@ -382,10 +422,13 @@ void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
 				     sizeof(long), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, dev->plugged);
 
+	memset(&dev->config, VIRTIO_MEM_GARBAGE, sizeof(dev->config));
+	dev->config.plugged_size = 0;
+	dev->config.requested_size = 0;
 	dev->config.block_size = cpu_to_le64(block_size);
 	dev->config.addr = cpu_to_le64(addr);
 	dev->config.region_size = cpu_to_le64(region_size);
-	set_usable_region(dev, true);
+	dev->config.usable_region_size = cpu_to_le64(region_size);
 	init_completion(&dev->held);
 	INIT_WORK(&dev->release, virtio_mem_device_release_work);
 	virtio_kunit_init(&dev->vk, test, &virtio_mem_device_ops, id,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A virtio-mem device for KUnit, as section 5.15 of the VIRTIO specification
- * 1.2 describes it, on top of the transport of virtio_kunit.h. It has no
- * memory, only a bitmap of what is plugged.
+ * 1.3 describes it, on top of the transport of virtio_kunit.h. It has no
+ * memory, only a bitmap of what is plugged. What the specification gives no
+ * meaning to is filled with %VIRTIO_MEM_GARBAGE.
  *
  * It can be told to answer differently, see struct virtio_mem_exception.
  */
@@ -10,6 +11,7 @@
 #define _DRIVERS_VIRTIO_TESTS_VIRTIO_MEM_DEVICE_H
 
 #include <linux/completion.h>
+#include <linux/spinlock.h>
 #include <linux/virtio_mem.h>
 
 #include "virtio_kunit.h"
@@ -18,6 +20,9 @@
 	(BIT_ULL(VIRTIO_F_VERSION_1) |						\
 	 BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |					\
 	 BIT_ULL(VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE))
+
+/* The bytes that a driver or a device has to ignore. */
+#define VIRTIO_MEM_GARBAGE	0xa5
 
 /* For &virtio_mem_exception.answer: answer as the specification says. */
 #define VIRTIO_MEM_AS_SPECIFIED	0xffff
@@ -52,13 +57,15 @@ struct virtio_mem_exception {
 /**
  * struct virtio_mem_device - a virtio-mem device
  * @vk: the virtio device
- * @config: configuration space, changed under &virtio_kunit.config_lock
+ * @config: configuration space, changed under guard(virtio_kunit_config)
  * @addr: physical start address of the region
  * @region_size: size of the region
  * @block_size: size of the device blocks
  * @extent: how much more than the requested size is usable
  * @nr_blocks: number of device blocks in the region
  * @plugged: bitmap of plugged device blocks
+ * @lock: for what driver, host and test case may change at once: @activity,
+ *	@requests_left, @exception and @nr_since
  * @nr_requests: number of requests, by VIRTIO_MEM_REQ_*
  * @nr_answers: number of answers to them, by VIRTIO_MEM_RESP_*
  * @nr_invalid: number of requests that a driver must not make
@@ -89,6 +96,7 @@ struct virtio_mem_device {
 	unsigned long nr_blocks;
 	unsigned long *plugged;
 
+	spinlock_t lock; /* for the state of the host, see above */
 	unsigned long nr_requests[4];
 	unsigned long nr_answers[4];
 	unsigned long nr_invalid;
@@ -111,6 +119,7 @@ struct virtio_mem_device {
 
 void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
 			    u32 id, u64 addr, u64 region_size, u64 block_size);
+bool virtio_mem_device_may_request(struct virtio_mem_device *dev, u64 size);
 void virtio_mem_device_resize(struct virtio_mem_device *dev, u64 size);
 void virtio_mem_device_except(struct virtio_mem_device *dev,
 			      const struct virtio_mem_exception *exception);

@@ -8,8 +8,10 @@
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/completion.h>
+#include <linux/hardirq.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 
@@ -34,10 +36,14 @@ static const struct virtio_device_id client_ids[] = {
  * @answered: completed when an answer arrives
  * @req: the request
  * @resp: the answer
+ * @nr_config_changes: how often configuration is said to have changed
+ * @in_hardirq: whether that was said in the context of a hard interrupt
  */
 static struct client {
 	struct virtqueue *vq;
 	struct completion answered;
+	unsigned int nr_config_changes;
+	bool in_hardirq;
 	struct virtio_mem_req req;
 	struct virtio_mem_resp resp;
 } *client;
@@ -45,6 +51,12 @@ static struct client {
 static void client_answered(struct virtqueue *vq)
 {
 	complete(&client->answered);
+}
+
+static void client_config_changed(struct virtio_device *vdev)
+{
+	client->nr_config_changes++;
+	client->in_hardirq = in_hardirq();
 }
 
 static int client_probe(struct virtio_device *vdev)
@@ -65,6 +77,7 @@ static struct virtio_driver client_driver = {
 	.feature_table = client_features,
 	.probe = client_probe,
 	.remove = client_remove,
+	.config_changed = client_config_changed,
 };
 
 static void client_unregister(void *unused)
@@ -110,19 +123,19 @@ static struct virtio_mem_device *client_device_in_use(struct kunit *test)
 	return dev;
 }
 
-static int make_request(struct kunit *test, u16 type, u64 addr, u16 nr_blocks)
+/*
+ * Make a request that is already in client->req, of which so many bytes are
+ * there, with so much room for the answer. Return the length of the answer.
+ */
+static unsigned int send_request(struct kunit *test, size_t req_size,
+				 size_t resp_size)
 {
 	struct scatterlist out, in, *sgs[] = { &out, &in };
-	unsigned int len;
+	unsigned int len = 0;
 
-	/* All requests but UNPLUG_ALL look the same. */
-	memset(&client->req, 0, sizeof(client->req));
-	client->req.type = (__force __virtio16)cpu_to_le16(type);
-	client->req.u.plug.addr = (__force __virtio64)cpu_to_le64(addr);
-	client->req.u.plug.nb_blocks = (__force __virtio16)cpu_to_le16(nr_blocks);
 	memset(&client->resp, 0xff, sizeof(client->resp));
-	sg_init_one(&out, &client->req, sizeof(client->req));
-	sg_init_one(&in, &client->resp, sizeof(client->resp));
+	sg_init_one(&out, &client->req, req_size);
+	sg_init_one(&in, &client->resp, resp_size);
 
 	reinit_completion(&client->answered);
 	KUNIT_ASSERT_EQ(test, 0, virtqueue_add_sgs(client->vq, sgs, 1, 1, client,
@@ -131,8 +144,38 @@ static int make_request(struct kunit *test, u16 type, u64 addr, u16 nr_blocks)
 	KUNIT_ASSERT_NE(test, 0,
 			wait_for_completion_timeout(&client->answered, 5 * HZ));
 	KUNIT_EXPECT_PTR_EQ(test, client, virtqueue_get_buf(client->vq, &len));
-	KUNIT_EXPECT_EQ(test, sizeof(client->resp), len);
+	return len;
+}
+
+/* What the specification gives no meaning to is garbage. */
+static void fill_request(u16 type, u64 addr, u16 nr_blocks)
+{
+	memset(&client->req, VIRTIO_MEM_GARBAGE, sizeof(client->req));
+	client->req.type = (__force __virtio16)cpu_to_le16(type);
+	if (type == VIRTIO_MEM_REQ_UNPLUG_ALL)
+		return;
+	/* All other requests look the same. */
+	client->req.u.plug.addr = (__force __virtio64)cpu_to_le64(addr);
+	client->req.u.plug.nb_blocks = (__force __virtio16)cpu_to_le16(nr_blocks);
+}
+
+static u16 answer(void)
+{
 	return le16_to_cpu((__force __le16)client->resp.type);
+}
+
+static u16 answered_state(void)
+{
+	return le16_to_cpu((__force __le16)client->resp.u.state.state);
+}
+
+static int make_request(struct kunit *test, u16 type, u64 addr, u16 nr_blocks)
+{
+	fill_request(type, addr, nr_blocks);
+	KUNIT_EXPECT_EQ(test, sizeof(client->resp),
+			send_request(test, sizeof(client->req),
+				     sizeof(client->resp)));
+	return answer();
 }
 
 /**
@@ -157,6 +200,10 @@ struct request_param {
 	u16 state;
 };
 
+#define STRAY(_desc, _type)							\
+	{ .desc = _desc " an unaligned block", .type = _type,			\
+	  .offset = 2 * CLIENT_BLOCK - SZ_4K, .nr_blocks = 1,			\
+	  .answer = VIRTIO_MEM_RESP_ERROR, .first = 1, .nr_plugged = 2 }
 #define PLUG(_desc, _block, _nr, _answer, _first, _nr_plugged)			\
 	{ .desc = "plug " _desc, .type = VIRTIO_MEM_REQ_PLUG,			\
 	  .offset = (_block) * CLIENT_BLOCK, .nr_blocks = _nr,			\
@@ -182,18 +229,22 @@ static const struct request_param request_params[] = {
 	PLUG("beyond the usable region", 7, 2, ERROR, 1, 2),
 	PLUG("beyond the region", CLIENT_NR, 1, ERROR, 1, 2),
 	PLUG("before the region", -1ULL, 1, ERROR, 1, 2),
-	{ .desc = "plug an unaligned block", .type = VIRTIO_MEM_REQ_PLUG,
-	  .offset = 3 * CLIENT_BLOCK + SZ_4K, .nr_blocks = 1,
-	  .answer = VIRTIO_MEM_RESP_ERROR, .first = 1, .nr_plugged = 2 },
+	PLUG("more than an address space", 3, U16_MAX, ERROR, 1, 2),
+	STRAY("plug", VIRTIO_MEM_REQ_PLUG),
 	UNPLUG("a plugged block", 1, 1, ACK, 2, 1),
 	UNPLUG("an unplugged block", 3, 1, ERROR, 1, 2),
 	UNPLUG("plugged and unplugged blocks", 2, 2, ERROR, 1, 2),
 	UNPLUG("no block", 1, 0, ERROR, 1, 2),
+	UNPLUG("beyond the usable region", 8, 1, ERROR, 1, 2),
 	UNPLUG("beyond the region", CLIENT_NR, 1, ERROR, 1, 2),
+	STRAY("unplug", VIRTIO_MEM_REQ_UNPLUG),
 	STATE("plugged blocks", 1, 2, ACK, VIRTIO_MEM_STATE_PLUGGED),
 	STATE("unplugged blocks", 3, 3, ACK, VIRTIO_MEM_STATE_UNPLUGGED),
 	STATE("plugged and unplugged blocks", 0, 4, ACK, VIRTIO_MEM_STATE_MIXED),
-	STATE("blocks beyond the usable region", 7, 2, ERROR, 0xffff),
+	STATE("no block", 1, 0, ERROR, 0),
+	STATE("blocks beyond the usable region", 7, 2, ERROR, 0),
+	STATE("blocks beyond the region", CLIENT_NR, 1, ERROR, 0),
+	STRAY("state of", VIRTIO_MEM_REQ_STATE),
 	{ .desc = "unplug all", .type = VIRTIO_MEM_REQ_UNPLUG_ALL,
 	  .answer = VIRTIO_MEM_RESP_ACK, .first = CLIENT_NR },
 	{ .desc = "something else", .type = 4, .answer = VIRTIO_MEM_RESP_ERROR,
@@ -204,7 +255,7 @@ KUNIT_ARRAY_PARAM_DESC(request, request_params, desc);
 
 /*
  * The virtio-mem device of the tests answers requests, valid and invalid ones,
- * as section 5.15 of the VIRTIO specification 1.2 says.
+ * as section 5.15 of the VIRTIO specification 1.3 says.
  */
 static void device_answers_as_specified(struct kunit *test)
 {
@@ -222,10 +273,129 @@ static void device_answers_as_specified(struct kunit *test)
 			le64_to_cpu(dev->config.plugged_size));
 	if (param->type == VIRTIO_MEM_REQ_STATE &&
 	    param->answer == VIRTIO_MEM_RESP_ACK)
-		KUNIT_EXPECT_EQ(test, param->state,
-				le16_to_cpu((__force __le16)client->resp.u.state.state));
+		KUNIT_EXPECT_EQ(test, param->state, answered_state());
 	KUNIT_EXPECT_EQ(test, param->answer == VIRTIO_MEM_RESP_ERROR,
 			dev->nr_invalid);
+}
+
+/*
+ * The virtio-mem device of the tests fills with garbage what a driver has to
+ * ignore: padding, the node without VIRTIO_MEM_F_ACPI_PXM, and the state in any
+ * answer but an acknowledged STATE request.
+ */
+static void unused_fields_are_garbage(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+	u8 garbage[sizeof(client->resp)];
+
+	memset(garbage, VIRTIO_MEM_GARBAGE, sizeof(garbage));
+	KUNIT_EXPECT_MEMEQ(test, dev->config.padding, garbage,
+			   sizeof(dev->config.padding));
+	KUNIT_EXPECT_MEMEQ(test, &dev->config.node_id, garbage,
+			   sizeof(dev->config.node_id));
+
+	make_request(test, VIRTIO_MEM_REQ_STATE, CLIENT_ADDR, 1);
+	KUNIT_EXPECT_MEMEQ(test, client->resp.padding, garbage,
+			   sizeof(client->resp.padding));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_STATE_UNPLUGGED, answered_state());
+	make_request(test, VIRTIO_MEM_REQ_STATE, CLIENT_ADDR, 0);
+	KUNIT_EXPECT_MEMEQ(test, &client->resp.u, garbage, sizeof(client->resp.u));
+	make_request(test, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
+	KUNIT_EXPECT_MEMEQ(test, client->resp.padding, garbage,
+			   sizeof(client->resp.padding));
+	KUNIT_EXPECT_MEMEQ(test, &client->resp.u, garbage, sizeof(client->resp.u));
+}
+
+/*
+ * The virtio-mem device of the tests answers ERROR to a request that is cut
+ * short, and changes nothing.
+ */
+static void short_request_is_refused(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+
+	fill_request(VIRTIO_MEM_REQ_UNPLUG, CLIENT_ADDR + CLIENT_BLOCK, 1);
+	send_request(test, sizeof(client->req) - 1, sizeof(client->resp));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_RESP_ERROR, answer());
+	KUNIT_EXPECT_EQ(test, 1, dev->nr_invalid);
+	KUNIT_EXPECT_EQ(test, 2, bitmap_weight(dev->plugged, dev->nr_blocks));
+}
+
+/*
+ * The virtio-mem device of the tests does not carry out a request if there is
+ * no room for the answer.
+ */
+static void request_without_room_for_an_answer_is_refused(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+
+	fill_request(VIRTIO_MEM_REQ_UNPLUG, CLIENT_ADDR + CLIENT_BLOCK, 1);
+	KUNIT_EXPECT_EQ(test, 0, send_request(test, sizeof(client->req),
+					      sizeof(client->resp) - 1));
+	KUNIT_EXPECT_EQ(test, 0xffff, answer());
+	KUNIT_EXPECT_EQ(test, 1, dev->nr_invalid);
+	KUNIT_EXPECT_EQ(test, 2, bitmap_weight(dev->plugged, dev->nr_blocks));
+}
+
+/*
+ * The virtio-mem device of the tests tells the driver, in a hard interrupt, of
+ * each change of the requested size, and of no change of the plugged size.
+ */
+static void driver_hears_of_requested_sizes_only(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+	const unsigned int nr = client->nr_config_changes;
+
+	make_request(test, VIRTIO_MEM_REQ_UNPLUG, CLIENT_ADDR + CLIENT_BLOCK, 1);
+	make_request(test, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
+	KUNIT_EXPECT_EQ(test, nr, client->nr_config_changes);
+	virtio_mem_device_resize(dev, CLIENT_BLOCK);
+	KUNIT_EXPECT_EQ(test, nr + 1, client->nr_config_changes);
+	KUNIT_EXPECT_TRUE(test, client->in_hardirq);
+}
+
+/*
+ * The virtio-mem device of the tests must not request what is not a multiple of
+ * the block size or does not fit in the region, and all else is usable as soon
+ * as it is requested.
+ */
+static void requested_size_is_aligned_and_usable(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+	const u64 region = CLIENT_NR * CLIENT_BLOCK;
+
+	KUNIT_EXPECT_TRUE(test, virtio_mem_device_may_request(dev, 0));
+	KUNIT_EXPECT_TRUE(test, virtio_mem_device_may_request(dev, region));
+	KUNIT_EXPECT_FALSE(test, virtio_mem_device_may_request(dev, region - SZ_4K));
+	KUNIT_EXPECT_FALSE(test, virtio_mem_device_may_request(dev, region +
+							       CLIENT_BLOCK));
+
+	virtio_mem_device_resize(dev, region);
+	KUNIT_EXPECT_EQ(test, region,
+			le64_to_cpu(dev->config.usable_region_size));
+}
+
+/*
+ * The virtio-mem device of the tests keeps blocks plugged when a driver resets
+ * it, and unplugs them when the machine is reset.
+ */
+static void reset_of_the_device_unplugs_nothing(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+
+	virtio_kunit_unregister(&dev->vk);
+	KUNIT_ASSERT_EQ(test, 0, virtio_kunit_register(&dev->vk));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_RESP_ACK,
+			make_request(test, VIRTIO_MEM_REQ_STATE,
+				     CLIENT_ADDR + CLIENT_BLOCK, 2));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_STATE_PLUGGED, answered_state());
+	KUNIT_EXPECT_EQ(test, 2 * CLIENT_BLOCK,
+			le64_to_cpu(dev->config.plugged_size));
+
+	virtio_kunit_unregister(&dev->vk);
+	virtio_mem_device_unplug_all(dev);
+	KUNIT_EXPECT_EQ(test, 0, virtio_mem_device_plugged_size(dev));
+	KUNIT_EXPECT_EQ(test, 0, le64_to_cpu(dev->config.plugged_size));
 }
 
 /*
@@ -281,6 +451,12 @@ static void device_refuses_driver_that_accesses_unplugged_memory(struct kunit *t
 
 static struct kunit_case virtio_mem_device_cases[] = {
 	KUNIT_CASE_PARAM(device_answers_as_specified, request_gen_params),
+	KUNIT_CASE(unused_fields_are_garbage),
+	KUNIT_CASE(short_request_is_refused),
+	KUNIT_CASE(request_without_room_for_an_answer_is_refused),
+	KUNIT_CASE(driver_hears_of_requested_sizes_only),
+	KUNIT_CASE(requested_size_is_aligned_and_usable),
+	KUNIT_CASE(reset_of_the_device_unplugs_nothing),
 	KUNIT_CASE(unplug_all_shrinks_the_usable_region),
 	KUNIT_CASE(device_answers_differently_when_told_to),
 	KUNIT_CASE(device_refuses_driver_that_accesses_unplugged_memory),

@@ -371,8 +371,6 @@ static void large_device_blocks_are_subblocks(struct kunit *test)
 
 	vmt_bind(vmt, VMT_MB);
 	vmt_expect_plugged(vmt, VMT_MB);
-	vmt_resize(vmt, VMT_MB - VMT_SB);
-	vmt_expect_plugged(vmt, VMT_MB);
 	vmt_resize(vmt, VMT_MB / 2);
 	vmt_expect_plugged(vmt, VMT_MB / 2);
 }
@@ -421,18 +419,6 @@ static void probe_plugs_big_blocks(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
 	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 1));
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
-}
-
-/*
- * In big-block mode, virtio-mem plugs nothing beyond the region of the device,
- * even if more than that is requested.
- */
-static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
-{
-	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_MB);
-
-	vmt_bind(vmt, 3 * VMT_MB);
-	vmt_expect_plugged(vmt, 2 * VMT_MB);
 }
 
 /*
@@ -522,7 +508,9 @@ static void big_block_goes_offline_and_online(struct kunit *test)
 }
 
 /* Get big blocks of two memory blocks each, with smaller device blocks. */
-static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
+static struct vmt *bind_double_blocks(struct kunit *test,
+				      unsigned long nr_memory_blocks,
+				      u64 requested_size)
 {
 	struct vmt *vmt;
 	char size[24];
@@ -530,7 +518,7 @@ static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
 	snprintf(size, sizeof(size), "%llu", 2 * VMT_MB);
 	vmt_set_param(test, "virtio_mem.bbm_block_size", size);
 	vmt_set_param(test, "virtio_mem.force_bbm", "1");
-	vmt = vmt_new(test, vmt_any_zone(), 4, VMT_SB);
+	vmt = vmt_new(test, vmt_any_zone(), nr_memory_blocks, VMT_SB);
 	if (!IS_ALIGNED(vmt->ph.start, 2 * VMT_MB))
 		kunit_skip(test, "no aligned range of physical address space");
 	vmt_bind(vmt, requested_size);
@@ -540,7 +528,7 @@ static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
 /* A big block of two memory blocks is plugged and unplugged as a whole. */
 static void big_block_may_have_several_memory_blocks(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 3 * VMT_MB);
+	struct vmt *vmt = bind_double_blocks(test, 4, 3 * VMT_MB);
 
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
@@ -555,12 +543,24 @@ static void big_block_may_have_several_memory_blocks(struct kunit *test)
 }
 
 /*
+ * In big-block mode, virtio-mem plugs no big block of which only a part is in
+ * the region of the device, even if all of the region is requested.
+ */
+static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
+{
+	struct vmt *vmt = bind_double_blocks(test, 3, 3 * VMT_MB);
+
+	vmt_expect_plugged(vmt, 2 * VMT_MB);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
+}
+
+/*
  * virtio-mem unplugs a big block of which one memory block is online and
  * another one is offline.
  */
 static void big_block_may_be_partially_online(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
+	struct vmt *vmt = bind_double_blocks(test, 4, 2 * VMT_MB);
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
@@ -579,7 +579,7 @@ static void big_block_may_be_partially_online(struct kunit *test)
  */
 static void partly_busy_big_block_is_free_again(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
+	struct vmt *vmt = bind_double_blocks(test, 4, 2 * VMT_MB);
 	struct page *page = vmt_use_page(vmt, VMT_MB);
 
 	vmt_resize(vmt, 0);
@@ -611,12 +611,12 @@ static void removed_big_block_is_unplugged_later(struct kunit *test)
 
 static struct kunit_case virtio_mem_bbm_cases[] = {
 	KUNIT_CASE(probe_plugs_big_blocks),
-	KUNIT_CASE(driver_plugs_no_big_block_beyond_the_region),
 	KUNIT_CASE(big_block_is_skippable_while_going_offline),
 	KUNIT_CASE(busy_big_block_stays_plugged),
 	KUNIT_CASE(big_block_that_cannot_go_offline_is_free_again),
 	KUNIT_CASE(big_block_goes_offline_and_online),
 	KUNIT_CASE(big_block_may_have_several_memory_blocks),
+	KUNIT_CASE(driver_plugs_no_big_block_beyond_the_region),
 	KUNIT_CASE(big_block_may_be_partially_online),
 	KUNIT_CASE(partly_busy_big_block_is_free_again),
 	KUNIT_CASE(removed_big_block_is_unplugged_later),
