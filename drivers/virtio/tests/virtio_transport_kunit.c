@@ -234,9 +234,10 @@ static struct transport *transport_new(struct kunit *test)
 static void field_that_changes_is_read_again(struct kunit *test)
 {
 	struct transport *t = transport_new(test);
+	struct virtio_device *vdev = &t->vk.vdev;
 	u64 value;
 
-	virtio_cread_le(&t->vk.vdev, struct transport_config, value, &value);
+	virtio_cread_le(vdev, struct transport_config, value, &value);
 	KUNIT_EXPECT_EQ(test, VALUE_AFTER, value);
 	KUNIT_EXPECT_EQ(test, 4, t->nr_pieces);
 	KUNIT_EXPECT_EQ(test, 0, t->nr_violations);
