@@ -6,6 +6,7 @@
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/gfp.h>
+#include <linux/ioport.h>
 #include <linux/sizes.h>
 
 #include "virtio_mem_kunit.h"
@@ -507,18 +508,23 @@ static void big_block_goes_offline_and_online(struct kunit *test)
 	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
 }
 
-/* Get big blocks of two memory blocks each, with smaller device blocks. */
-static struct vmt *bind_double_blocks(struct kunit *test,
-				      unsigned long nr_memory_blocks,
-				      u64 requested_size)
+/* Have big blocks of two memory blocks each. */
+static void set_double_blocks(struct kunit *test)
 {
-	struct vmt *vmt;
 	char size[24];
 
 	snprintf(size, sizeof(size), "%llu", 2 * VMT_MB);
 	vmt_set_param(test, "virtio_mem.bbm_block_size", size);
 	vmt_set_param(test, "virtio_mem.force_bbm", "1");
-	vmt = vmt_new(test, vmt_any_zone(), nr_memory_blocks, VMT_SB);
+}
+
+/* Get big blocks of two memory blocks each, with smaller device blocks. */
+static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
+{
+	struct vmt *vmt;
+
+	set_double_blocks(test);
+	vmt = vmt_new(test, vmt_any_zone(), 4, VMT_SB);
 	if (!IS_ALIGNED(vmt->ph.start, 2 * VMT_MB))
 		kunit_skip(test, "no aligned range of physical address space");
 	vmt_bind(vmt, requested_size);
@@ -528,7 +534,7 @@ static struct vmt *bind_double_blocks(struct kunit *test,
 /* A big block of two memory blocks is plugged and unplugged as a whole. */
 static void big_block_may_have_several_memory_blocks(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 4, 3 * VMT_MB);
+	struct vmt *vmt = bind_double_blocks(test, 3 * VMT_MB);
 
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
 	KUNIT_EXPECT_TRUE(test, vmt_is_online(vmt, 0));
@@ -542,16 +548,41 @@ static void big_block_may_have_several_memory_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
 }
 
+static void release_start(void *start)
+{
+	release_mem_region((uintptr_t)start, VMT_MB);
+}
+
+/* Have the next region start in the middle of a big block. */
+static void occupy_aligned_start(struct kunit *test)
+{
+	const u64 start = phantom_find_range(test, VMT_MB);
+
+	if (!IS_ALIGNED(start, 2 * VMT_MB))
+		return;
+	KUNIT_ASSERT_NOT_NULL(test, request_mem_region(start, VMT_MB, "kunit"));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, release_start,
+						  (void *)(uintptr_t)start));
+}
+
 /*
  * In big-block mode, virtio-mem plugs no big block of which only a part is in
  * the region of the device, even if all of the region is requested.
  */
 static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 3, 3 * VMT_MB);
+	struct vmt *vmt;
 
+	set_double_blocks(test);
+	occupy_aligned_start(test);
+	vmt = vmt_new(test, vmt_any_zone(), 4, VMT_SB);
+	if (IS_ALIGNED(vmt->ph.start, 2 * VMT_MB))
+		kunit_skip(test, "no unaligned range of physical address space");
+	vmt_bind(vmt, 4 * VMT_MB);
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
-	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 2));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 0));
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 3));
 }
 
 /*
@@ -560,7 +591,7 @@ static void driver_plugs_no_big_block_beyond_the_region(struct kunit *test)
  */
 static void big_block_may_be_partially_online(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 4, 2 * VMT_MB);
+	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
 
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
 	vmt_expect_plugged(vmt, 2 * VMT_MB);
@@ -579,7 +610,7 @@ static void big_block_may_be_partially_online(struct kunit *test)
  */
 static void partly_busy_big_block_is_free_again(struct kunit *test)
 {
-	struct vmt *vmt = bind_double_blocks(test, 4, 2 * VMT_MB);
+	struct vmt *vmt = bind_double_blocks(test, 2 * VMT_MB);
 	struct page *page = vmt_use_page(vmt, VMT_MB);
 
 	vmt_resize(vmt, 0);
