@@ -5,6 +5,7 @@
 #include <kunit/test.h>
 #include <linux/bitmap.h>
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/string.h>
 #include <linux/virtio_config.h>
 
@@ -411,6 +412,7 @@ void virtio_mem_device_release(struct virtio_mem_device *dev)
 void virtio_mem_device_init(struct virtio_mem_device *dev, struct kunit *test,
 			    u32 id, u64 addr, u64 region_size, u64 block_size)
 {
+	KUNIT_ASSERT_TRUE(test, is_power_of_2(block_size));
 	spin_lock_init(&dev->lock);
 	dev->addr = addr;
 	dev->region_size = region_size;

@@ -376,6 +376,26 @@ static void requested_size_is_aligned_and_usable(struct kunit *test)
 }
 
 /*
+ * The virtio-mem device of the tests has the same block size, node, address and
+ * region size whatever the driver or the host do.
+ */
+static void geometry_never_changes(struct kunit *test)
+{
+	struct virtio_mem_device *dev = client_device_in_use(test);
+	struct virtio_mem_config before = dev->config;
+
+	make_request(test, VIRTIO_MEM_REQ_PLUG, CLIENT_ADDR, 1);
+	make_request(test, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
+	virtio_mem_device_resize(dev, CLIENT_NR * CLIENT_BLOCK);
+	virtio_kunit_unregister(&dev->vk);
+	virtio_mem_device_unplug_all(dev);
+	KUNIT_EXPECT_EQ(test, before.block_size, dev->config.block_size);
+	KUNIT_EXPECT_EQ(test, before.node_id, dev->config.node_id);
+	KUNIT_EXPECT_EQ(test, before.addr, dev->config.addr);
+	KUNIT_EXPECT_EQ(test, before.region_size, dev->config.region_size);
+}
+
+/*
  * The virtio-mem device of the tests keeps blocks plugged when a driver resets
  * it, and unplugs them when the machine is reset.
  */
@@ -456,6 +476,7 @@ static struct kunit_case virtio_mem_device_cases[] = {
 	KUNIT_CASE(request_without_room_for_an_answer_is_refused),
 	KUNIT_CASE(driver_hears_of_requested_sizes_only),
 	KUNIT_CASE(requested_size_is_aligned_and_usable),
+	KUNIT_CASE(geometry_never_changes),
 	KUNIT_CASE(reset_of_the_device_unplugs_nothing),
 	KUNIT_CASE(unplug_all_shrinks_the_usable_region),
 	KUNIT_CASE(device_answers_differently_when_told_to),
