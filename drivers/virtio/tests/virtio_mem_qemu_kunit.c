@@ -4,9 +4,12 @@
  * QEMU device here: what it does about PageOffline() pages when somebody
  * outside resizes the device, with memory that really exists.
  *
- * A test case asks for a size on the console, see ask_for(). A program that
- * reads the console has the hypervisor change the requested size of the device,
- * which is the answer. If there is no answer, all test cases are skipped.
+ * A test case asks for a size on the console, see ask_for(), and says what it
+ * believes to be plugged. A program that reads the console compares that with
+ * what the hypervisor knows, and with what memory of the device was ever touched
+ * since it was plugged. If all is well, it has the hypervisor change the
+ * requested size of the device, which is the answer. If there has never been an
+ * answer, all test cases are skipped.
  *
  * A test case starts and ends with nothing plugged. All memory of the device is
  * guarded by phantom_guard(), so that nobody but the test cases uses it; they
@@ -27,6 +30,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pagemap.h>
+#include <linux/seq_buf.h>
 #include <linux/swap.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
@@ -104,13 +108,67 @@ static bool wait_until(struct qemu_mem *qm, u64 (*get)(struct qemu_mem *qm),
 	return true;
 }
 
+static struct memory_block *qm_get_block(struct qemu_mem *qm, unsigned int i)
+{
+	return memory_block_at(qm->ph.start + i * QM_MB);
+}
+
+/*
+ * Is a part of the region plugged, as far as pages tell? Those of a memory block
+ * that is offline do not.
+ */
+static bool may_be_plugged(struct qemu_mem *qm, u64 offset, bool *sure)
+{
+	struct memory_block *mem = qm_get_block(qm, offset / QM_MB);
+	bool plugged = mem;
+
+	if (mem) {
+		if (mem->state == MEM_ONLINE)
+			plugged = !PageOffline(pfn_to_page(qm_pfn(qm, offset)));
+		else
+			*sure = false;
+		memory_block_put(mem);
+	}
+	return plugged;
+}
+
+/* Say which parts of the region are plugged, by their offsets. */
+static const char *plugged_parts(struct qemu_mem *qm)
+{
+	static char text[512];
+	struct seq_buf parts;
+	bool sure = true, was = false;
+	u64 offset;
+
+	seq_buf_init(&parts, text, sizeof(text));
+	for (offset = 0; offset < qm->ph.size; offset += qm->sb) {
+		bool is = may_be_plugged(qm, offset, &sure);
+
+		if (is && !was)
+			seq_buf_printf(&parts, " %#llx-", offset);
+		else if (was && !is)
+			seq_buf_printf(&parts, "%#llx", offset);
+		was = is;
+	}
+	if (was)
+		seq_buf_printf(&parts, "%#llx", offset);
+	seq_buf_printf(&parts, " plugged%s", sure ? "" : " at most");
+	KUNIT_EXPECT_FALSE(qm->test, seq_buf_has_overflowed(&parts));
+	return seq_buf_str(&parts);
+}
+
 /* The program that reads the console looks for these words. */
 static bool ask_for(struct qemu_mem *qm, u64 size)
 {
+	const char *parts;
 	int i;
 
+	/* The driver works in this workqueue. */
+	__flush_workqueue(system_freezable_wq);
+	parts = plugged_parts(qm);
 	for (i = 0; i < TIMEOUT_MS / ASK_AGAIN_MS; i++) {
-		kunit_info(qm->test, "please resize to %llu bytes\n", size);
+		kunit_info(qm->test, "please resize to %llu bytes, with%s\n", size,
+			   parts);
 		if (wait_until(qm, requested_size, size, ASK_AGAIN_MS))
 			return true;
 	}
@@ -147,11 +205,6 @@ static void resize_device(struct qemu_mem *qm, u64 size)
 /*
  * Memory blocks
  */
-
-static struct memory_block *qm_get_block(struct qemu_mem *qm, unsigned int i)
-{
-	return memory_block_at(qm->ph.start + i * QM_MB);
-}
 
 static int online_block(struct qemu_mem *qm, unsigned int i,
 			enum mmop online_type)
@@ -426,6 +479,8 @@ static void require_listener(struct qemu_mem *qm)
 			   "nobody resizes the device when asked to on the console");
 	lost = requested_size(qm) == other_size &&
 	       !wait_until(qm, plugged_size, other_size, TIMEOUT_MS);
+	/* The driver may be about to remove what is unplugged. */
+	__flush_workqueue(system_freezable_wq);
 	KUNIT_ASSERT_FALSE_MSG(qm->test, lost,
 			       "the driver does not plug what is requested");
 }
@@ -485,7 +540,8 @@ static void qemu_mem_end(void *arg)
 	       allow_offlining(qm);
 }
 
-static int qemu_mem_init(struct kunit *test)
+/* Find a device that is large enough. */
+static struct qemu_mem *find_qemu_mem(struct kunit *test)
 {
 	struct qemu_mem *qm;
 	u64 block_size;
@@ -510,6 +566,12 @@ static int qemu_mem_init(struct kunit *test)
 		kunit_skip(test, "region %#llx-%#llx does not have %u memory blocks",
 			   qm->ph.start, qm->ph.start + qm->ph.size - 1,
 			   QM_NR_MB);
+	return qm;
+}
+
+static int qemu_mem_init(struct kunit *test)
+{
+	struct qemu_mem *qm = find_qemu_mem(test);
 
 	if (lost)
 		kunit_skip(test, "the device was lost in an earlier test case");
@@ -864,6 +926,49 @@ static void offlining_moves_contents_away(struct kunit *test)
 	expect_plugged(qm, QM_MB / 2);
 }
 
+/*
+ * With a QEMU device, virtio-mem plugs what is requested before the machine
+ * starts, and it is onlined as the kernel's command line says.
+ *
+ * This has to be the first case that uses the device.
+ */
+static void memory_requested_before_the_start_is_online(struct kunit *test)
+{
+	struct qemu_mem *qm = find_qemu_mem(test);
+	const enum mmop type = mhp_get_default_online_type();
+	const u64 size = requested_size(qm);
+	struct memory_block *mem;
+	struct page *page;
+	u64 offset;
+
+	if (!size)
+		kunit_skip(test, "nothing was requested before the machine started");
+	KUNIT_ASSERT_TRUE(test, wait_until(qm, plugged_size, size, TIMEOUT_MS));
+	__flush_workqueue(system_freezable_wq);
+	for (offset = 0; offset < size; offset += QM_MB) {
+		mem = qm_get_block(qm, offset / QM_MB);
+		KUNIT_ASSERT_NOT_NULL(test, mem);
+		KUNIT_EXPECT_EQ(test, type == MMOP_OFFLINE ? MEM_OFFLINE : MEM_ONLINE,
+				mem->state);
+		page = pfn_to_page(qm_pfn(qm, offset));
+		if (type == MMOP_ONLINE_MOVABLE)
+			KUNIT_EXPECT_TRUE(test, is_zone_movable_page(page));
+		memory_block_put(mem);
+	}
+	if (type != MMOP_OFFLINE)
+		expect_pages(qm, size, ALIGN(size, QM_MB) - size, PHANTOM_SKIPPABLE);
+}
+
+static struct kunit_case virtio_mem_qemu_start_cases[] = {
+	KUNIT_CASE(memory_requested_before_the_start_is_online),
+	{}
+};
+
+static struct kunit_suite virtio_mem_qemu_start_suite = {
+	.name = "virtio_mem_qemu_start",
+	.test_cases = virtio_mem_qemu_start_cases,
+};
+
 static struct kunit_case virtio_mem_qemu_cases[] = {
 	KUNIT_CASE_PARAM(plugs_half_a_memory_block, zone_gen_params),
 	KUNIT_CASE_PARAM(shrinking_makes_free_memory_skippable, zone_gen_params),
@@ -943,6 +1048,8 @@ static void unbinding_keeps_partially_plugged_blocks_online(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 3 * QM_MB, plugged_size(qm));
 	KUNIT_EXPECT_EQ(test, PHYS_PFN(3 * QM_MB),
 			totalram_pages() - qm->without.totalram);
+	/* Nobody does it, but what is unplugged is compared once more. */
+	KUNIT_EXPECT_TRUE(test, ask_for(qm, 0));
 }
 
 static struct kunit_case virtio_mem_qemu_unbind_cases[] = {
@@ -967,7 +1074,8 @@ static struct kunit_suite virtio_mem_qemu_unbind_suite = {
 	.test_cases = virtio_mem_qemu_unbind_cases,
 };
 
-kunit_test_suites(&virtio_mem_qemu_suite, &virtio_mem_qemu_unbind_suite);
+kunit_test_suites(&virtio_mem_qemu_start_suite, &virtio_mem_qemu_suite,
+		  &virtio_mem_qemu_unbind_suite);
 
 MODULE_DESCRIPTION("KUnit tests for the virtio-mem driver with a device of a hypervisor");
 MODULE_LICENSE("GPL");

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Ways to have QEMU's virtio-mem device: what is behind it, beside it, and done to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Optional, Tuple
+
+from base.process import run
+from guest.qmp import Qmp, QmpError
+
+DEVICE = "virtio-mem-pci"
+SIZE = 2**30  # of the device
+BLOCK = 2 * 2**20
+PATH = "/machine/peripheral/vm0"  # the device, for QMP
+HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
+HUGE_PAGES_NEEDED = SIZE // BLOCK
+BALLOON_LEAVES = 768 * 2**20  # of the gigabyte of RAM
+PATIENCE = 20.0  # seconds for the guest to do what it does by itself
+
+Reason = Callable[[str], str]  # why QEMU, by the name of its binary, cannot do it; or nothing
+Trial = Callable[[Qmp], List[str]]  # what went wrong
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """The device, and what is to be tried by QMP.
+
+    `before` is tried before the first resize, and `while_plugged` before the first
+    one that finds memory plugged. `lacking` is asked before QEMU starts.
+    """
+
+    name: str
+    about: str
+    backend: str = "memory-backend-ram"
+    is_file: bool = False
+    device: str = ""
+    more_qemu: Tuple[str, ...] = ()
+    kernel_arguments: str = ""
+    lacking: Optional[Reason] = None
+    before: Optional[Trial] = None
+    while_plugged: Optional[Trial] = None
+
+    def qemu(self, memory: Path) -> List[str]:
+        backend = f"{self.backend},id=mem0,size={SIZE}"
+        if self.is_file:
+            backend += f",mem-path={memory}"
+        return ["-m", "1G,maxmem=4G", "-object", backend, "-device",
+                f"{DEVICE},id=vm0,memdev=mem0,block-size={BLOCK}{self.device}", *self.more_qemu]
+
+
+def _no_huge_pages(binary: str) -> str:
+    free = int(HUGE_PAGES.read_text()) if HUGE_PAGES.exists() else 0
+    return "" if free >= HUGE_PAGES_NEEDED else \
+        f"{free} of {HUGE_PAGES_NEEDED} huge pages of 2 MiB are free on this machine"
+
+
+def _no_memslots(binary: str) -> str:
+    done = run([binary, "-device", f"{DEVICE},help"])
+    return "" if "dynamic-memslots" in done.stdout else \
+        f"{os.path.basename(binary)} is older than 8.2: it has no dynamic-memslots"
+
+
+def refused(qmp: Qmp, command: str, **arguments: object) -> List[str]:
+    """Whether QEMU refuses a command, as it should."""
+    try:
+        qmp.execute(command, **arguments)
+        return [f"QEMU did not refuse {command} {arguments}"]
+    except QmpError:
+        return []
+
+
+def _try_sizes(qmp: Qmp) -> List[str]:
+    before = qmp.get(PATH, "requested-size")
+    wrong = [line for value in (SIZE + BLOCK, 2**40, BLOCK // 2)
+             for line in refused(qmp, "qom-set", path=PATH, property="requested-size",
+                                 value=value)]
+    if qmp.get(PATH, "requested-size") != before:
+        wrong.append("a size that QEMU refused is requested all the same")
+    return wrong
+
+
+def _try_to_unplug(qmp: Qmp) -> List[str]:
+    before = qmp.get(PATH, "size")
+    wrong = refused(qmp, "device_del", id="vm0") + refused(qmp, "object-del", id="mem0")
+    if qmp.get(PATH, "size") != before:
+        wrong.append("memory was unplugged with a device that was not")
+    return wrong
+
+
+def _inflate_balloon(qmp: Qmp) -> List[str]:
+    qmp.execute("balloon", value=BALLOON_LEAVES)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if qmp.execute("query-balloon")["actual"] == BALLOON_LEAVES:
+            return []
+        time.sleep(0.05)
+    return ["the guest did not inflate its balloon"]
+
+
+SCENARIOS = (
+    Scenario("file", "memory that is a file, of which unplugged parts have to stay holes",
+             "memory-backend-file,share=on", True),
+    Scenario("ram", "anonymous memory"),
+    Scenario("hugetlb", "huge pages of the host", "memory-backend-memfd,hugetlb=on,share=on",
+             lacking=_no_huge_pages),
+    Scenario("memslots", "a slot for each part of memory that is plugged",
+             device=",dynamic-memslots=on", lacking=_no_memslots),
+    Scenario("refusals", "sizes the device cannot have, and an attempt to remove it in use",
+             before=_try_sizes, while_plugged=_try_to_unplug),
+    Scenario("boot", "memory requested before the machine starts, onlined as the kernel's "
+             "command line says", "memory-backend-file,share=on", True,
+             device=f",requested-size={192 * 2**20}",
+             kernel_arguments="memhp_default_state=online_movable"),
+    Scenario("balloon", "a balloon beside it, which takes a quarter of the other memory",
+             "memory-backend-file,share=on", True,
+             more_qemu=("-device", "virtio-balloon-pci"), before=_inflate_balloon),
+)
