@@ -654,7 +654,8 @@ int phantom_device_offline(u64 start)
 /**
  * phantom_block_online() - online a whole memory block of phantom memory
  * @ph: the phantom memory; nothing of it must be online
- * @online_type: MMOP_ONLINE_MOVABLE or MMOP_ONLINE_KERNEL
+ * @online_type: MMOP_ONLINE_MOVABLE or MMOP_ONLINE_KERNEL, or MMOP_OFFLINE to
+ *	have the kernel choose, as writing 1 to the file "online" does
  *
  * Onlines the first memory block through the driver core, as user space does.
  * Aborts the test case on errors. The memory block goes offline when it ends.
@@ -671,8 +672,10 @@ void phantom_block_online(struct phantom_memory *ph, enum mmop online_type)
 	lock_device_hotplug();
 	ph->block = memory_block_at(ph->start);
 	if (ph->block) {
-		ph->block->online_type = online_type;
+		if (online_type != MMOP_OFFLINE)
+			ph->block->online_type = online_type;
 		ret = device_online(&ph->block->dev);
+		ph->zone = page_zone(pfn_to_page(ph->start_pfn));
 	}
 	unlock_device_hotplug();
 	phantom_finish_online(ph, ret);

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests for memory hotplug in general: what is added, onlined, taken
+ * offline or isolated is as it was if that fails, above all if there is no
+ * memory for it.
+ *
+ * Most of these test cases come from bugs that kernels have, see
+ * kunit_known_bug().
+ */
+#include <kunit/fault.h>
+#include <kunit/known_bug.h>
+#include <linux/device.h>
+#include <linux/firmware-map.h>
+#include <linux/gfp.h>
+#include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/pgtable.h>
+#include <linux/swap.h>
+#include <linux/sysfs.h>
+
+#include "../internal.h"
+#include "offline_skippable.h"
+
+/*
+ * Isolation
+ */
+
+/*
+ * If alloc_contig_range() fails because somebody else isolated its range, the
+ * range stays isolated.
+ */
+static void contiguous_allocation_keeps_isolation_of_others(struct kunit *test)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	struct phantom_memory *ph = phantom_online_isolated(test);
+	const unsigned long start_pfn = ph->start_pfn;
+
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			alloc_contig_range(start_pfn,
+					   start_pfn + pageblock_nr_pages,
+					   ACR_FLAGS_NONE, GFP_KERNEL));
+	if (!is_migrate_isolate_page(pfn_to_page(start_pfn)))
+		kunit_known_bug(test, "mm-page_alloc-keep-isolation-of-others",
+				"the kernel undid somebody else's isolation");
+	phantom_expect_isolated(ph, ph->nr_pages / pageblock_nr_pages);
+#else
+	kunit_skip(test, "CONFIG_CONTIG_ALLOC is not set");
+#endif
+}
+
+/*
+ * Adding
+ */
+
+static int add_phantom_range(u64 start, u64 size)
+{
+	return __add_memory_driver_managed(first_memory_node, start, size,
+					   "System RAM (kunit)", MHP_NONE,
+					   MMOP_OFFLINE);
+}
+
+/*
+ * Add memory while the nth allocation fails, and remove it again. Return
+ * whether there was an nth allocation.
+ */
+static bool add_range_faulty(struct kunit *test, u64 start, u64 size,
+			     unsigned int nth, int *ret)
+{
+	bool failed;
+
+	kunit_fault_arm(test, nth);
+	*ret = add_phantom_range(start, size);
+	/* One warning of add_pages() on x86 */
+	failed = kunit_fault_disarm(test, 1);
+	if (*ret)
+		KUNIT_EXPECT_TRUE_MSG(test, failed, "adding failed: %d", *ret);
+	else
+		KUNIT_EXPECT_EQ(test, 0, remove_memory(start, size));
+	return failed;
+}
+
+/*
+ * Adding memory fails with -ENOMEM if the resource cannot be allocated, which
+ * is the first thing to be allocated.
+ */
+static void adding_tells_lack_of_memory(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	int ret;
+
+	KUNIT_EXPECT_TRUE(test,
+			  add_range_faulty(test, phantom_find_range(test, size),
+					   size, 1, &ret));
+	if (ret == -EEXIST)
+		kunit_known_bug(test, "mm-memory_hotplug-tell-lack-of-memory",
+				"lack of memory gives -EEXIST");
+	KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+}
+
+/* Remove sections that the kernel left behind. Return whether it did. */
+static bool remove_leftover_sections(u64 start, u64 size)
+{
+	unsigned long pfn = PHYS_PFN(start);
+	bool found = false;
+
+	mem_hotplug_begin();
+	for (; pfn < PHYS_PFN(start + size); pfn += PAGES_PER_SECTION) {
+		if (!pfn_valid(pfn))
+			continue;
+		arch_remove_memory(PFN_PHYS(pfn), PFN_PHYS(PAGES_PER_SECTION),
+				   NULL, NULL);
+		found = true;
+	}
+	mem_hotplug_done();
+	return found;
+}
+
+/*
+ * Whichever allocation fails while memory of several sections is added, either
+ * it is there or nothing of it is, and the counters match.
+ *
+ * There is other memory already, for which there are page tables.
+ */
+static void adding_leaves_nothing_behind(struct kunit *test)
+{
+	const u64 size = 2 * memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, size);
+	bool failed = true, leftover = false;
+	unsigned int nth, nr_failed = 0;
+	struct phantom_snapshot before;
+	int ret;
+
+	phantom_snapshot_take(&before);
+	for (nth = 1; failed && !leftover; nth++) {
+		failed = add_range_faulty(test, start, size, nth, &ret);
+		nr_failed += !!ret;
+		leftover = remove_leftover_sections(start, size);
+		phantom_snapshot_expect(test, &before);
+	}
+	if (leftover)
+		kunit_known_bug(test, "mm-memory_hotplug-leave-no-sections",
+				"sections stay if a later one cannot be added");
+	KUNIT_EXPECT_FALSE(test, leftover);
+	KUNIT_EXPECT_GE(test, nr_failed, 3);
+}
+
+/*
+ * Whichever allocation fails while memory is added far from all other memory,
+ * so that there are no page tables for it yet, either it is there or nothing
+ * of it is.
+ */
+static void adding_survives_without_page_tables(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = ALIGN(phantom_find_range(test, 2 * PUD_SIZE), PUD_SIZE);
+	unsigned int nth, nr_failed = 0;
+	bool failed = true;
+	int ret;
+
+	if (IS_ENABLED(CONFIG_X86))
+		kunit_known_bug(test, "x86-mm-check-page-tables",
+				"not tried, as the kernel might dereference NULL");
+	for (nth = 1; failed; nth++) {
+		failed = add_range_faulty(test, start, size, nth, &ret);
+		nr_failed += !!ret;
+		KUNIT_EXPECT_FALSE(test, remove_leftover_sections(start, size));
+	}
+	KUNIT_EXPECT_GE(test, nr_failed, 4);
+}
+
+/*
+ * Whichever allocation fails while an entry is added to the firmware memory
+ * map, the entry can be removed again if and only if adding it succeeded.
+ */
+static void firmware_map_recovers_without_memory(struct kunit *test)
+{
+	const u64 start = phantom_find_range(test, memory_block_size_bytes());
+	const u64 end = start + memory_block_size_bytes();
+	bool failed = true;
+	unsigned int nth;
+	int ret;
+
+	if (!IS_ENABLED(CONFIG_FIRMWARE_MEMMAP))
+		kunit_skip(test, "CONFIG_FIRMWARE_MEMMAP is not set");
+	kunit_known_bug(test, "firmware-memmap-keep-entry",
+			"not tried, as the kernel might use freed memory");
+
+	for (nth = 1; failed; nth++) {
+		kunit_fault_arm(test, nth);
+		ret = firmware_map_add_hotplug(start, end, "KUnit");
+		failed = kunit_fault_disarm(test, 0);
+		KUNIT_EXPECT_TRUE(test, !ret || (failed && ret == -ENOMEM));
+		kunit_warning_suppress(test) {
+			KUNIT_EXPECT_EQ(test, ret ? -EINVAL : 0,
+					firmware_map_remove(start, end, "KUnit"));
+			KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 0);
+		}
+	}
+	KUNIT_EXPECT_GE(test, nth, 4);
+}
+
+/*
+ * Onlining
+ */
+
+/*
+ * Pages that test cases online by themselves, and give to the buddy: those of
+ * a zone that is empty, and hence guarded.
+ */
+struct guarded_range {
+	struct zone *zone;
+	unsigned long start_pfn;
+	unsigned long nr_pages;
+};
+
+static struct guarded_range guarded_range(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_memory_get(test);
+	struct guarded_range range = {
+		.nr_pages = max(pageblock_nr_pages, MAX_ORDER_NR_PAGES),
+	};
+
+	range.start_pfn = PHYS_PFN(ph->start + ph->size) - range.nr_pages;
+	range.zone = zone_for_pfn_range(MMOP_ONLINE_MOVABLE, ph->nid, NULL,
+					range.start_pfn, range.nr_pages);
+	if (populated_zone(range.zone))
+		kunit_skip(test, "zone %s has other memory", range.zone->name);
+	return range;
+}
+
+static int online_range(const struct guarded_range *range)
+{
+	int ret;
+
+	mem_hotplug_begin();
+	ret = online_pages(range->start_pfn, range->nr_pages, range->zone, NULL);
+	mem_hotplug_done();
+	return ret;
+}
+
+static void expect_offline_range(struct kunit *test,
+				 const struct guarded_range *range)
+{
+	mem_hotplug_begin();
+	KUNIT_EXPECT_EQ(test, 0, offline_pages(range->start_pfn, range->nr_pages,
+					       range->zone, NULL));
+	mem_hotplug_done();
+}
+
+/*
+ * Whichever allocation fails while memory is onlined, it is either online or
+ * as it was, and the counters match.
+ */
+static void onlining_recovers_without_memory(struct kunit *test)
+{
+	const struct guarded_range range = guarded_range(test);
+	struct phantom_snapshot before;
+	bool failed = true;
+	unsigned int nth;
+	int ret;
+
+	/* Both __vmalloc_area_node() and kasan_mem_notifier() free it. */
+	if (IS_ENABLED(CONFIG_KASAN))
+		kunit_known_bug(test, "kasan-free-no-shadow-twice",
+				"not tried, as KASAN might free a shadow twice");
+
+	phantom_snapshot_take(&before);
+	for (nth = 1; failed; nth++) {
+		kunit_fault_arm(test, nth);
+		ret = online_range(&range);
+		failed = kunit_fault_disarm(test, 0);
+		if (ret)
+			KUNIT_EXPECT_TRUE_MSG(test, failed,
+					      "onlining failed: %d", ret);
+		else
+			expect_offline_range(test, &range);
+		phantom_snapshot_expect(test, &before);
+	}
+}
+
+/* More than fit into what per-cpu allocations have in store */
+#define NR_HOGS		4096
+#define LARGEST_HOG	SZ_16K
+/* Smaller than struct per_cpu_pages */
+#define SMALLEST_HOG	SZ_64
+
+struct percpu_hogs {
+	unsigned int nr;
+	void __percpu *hogs[NR_HOGS];
+};
+
+static void free_percpu_hogs(void *arg)
+{
+	struct percpu_hogs *hogs = arg;
+
+	while (hogs->nr)
+		free_percpu(hogs->hogs[--hogs->nr]);
+}
+
+/* Allocate what there is of per-cpu memory, without more of it being made. */
+static void hog_percpu_memory(struct kunit *test, struct percpu_hogs *hogs)
+{
+	size_t size = LARGEST_HOG;
+
+	kunit_fault_arm_all(test);
+	while (size >= SMALLEST_HOG && hogs->nr < NR_HOGS) {
+		void __percpu *hog = __alloc_percpu_gfp(size, SMALLEST_HOG,
+							GFP_KERNEL | __GFP_NOWARN);
+
+		if (hog)
+			hogs->hogs[hogs->nr++] = hog;
+		else
+			size /= 2;
+	}
+	kunit_fault_disarm(test, 0);
+	KUNIT_ASSERT_LT(test, hogs->nr, NR_HOGS);
+}
+
+/*
+ * Onlining the first memory of a zone fails with -ENOMEM if there is no memory
+ * for the zone's per-cpu lists of pages, and succeeds later.
+ */
+static void onlining_fails_without_per_cpu_lists(struct kunit *test)
+{
+	const struct guarded_range range = guarded_range(test);
+	struct percpu_hogs *hogs;
+	int ret = 0, i;
+
+	kunit_known_bug(test, "mm-page_alloc-check-per-cpu-lists",
+			"not tried, as the kernel might use lists that are not there");
+
+	hogs = kunit_kzalloc(test, sizeof(*hogs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, hogs);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, free_percpu_hogs, hogs));
+
+	/* A worker may make more per-cpu memory at any time. */
+	for (i = 0; i < 10 && !ret; i++) {
+		hog_percpu_memory(test, hogs);
+		kunit_fault_arm_all(test);
+		ret = online_range(&range);
+		kunit_fault_disarm(test, 0);
+		if (!ret)
+			expect_offline_range(test, &range);
+	}
+	KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+
+	kunit_release_action(test, free_percpu_hogs, hogs);
+	ret = online_range(&range);
+	KUNIT_EXPECT_EQ(test, 0, ret);
+	if (!ret)
+		expect_offline_range(test, &range);
+}
+
+/* Write to a file that a device has in sysfs. */
+static ssize_t write_attribute(struct device *dev, const char *name,
+			       const char *value)
+{
+	const struct attribute_group **group;
+	struct device_attribute *dev_attr;
+	struct attribute **attr;
+
+	for (group = dev->groups; group && *group; group++) {
+		for (attr = (*group)->attrs; attr && *attr; attr++) {
+			if (strcmp((*attr)->name, name))
+				continue;
+			dev_attr = container_of(*attr, struct device_attribute,
+						attr);
+			return dev_attr->store(dev, dev_attr, value,
+					       strlen(value));
+		}
+	}
+	return -ENOENT;
+}
+
+/*
+ * A request to online a memory block that is online already is refused, and
+ * does not decide to which zone the memory block goes the next time.
+ */
+static void refused_online_type_is_forgotten(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_memory_get(test);
+	enum zone_type before, after;
+
+	phantom_block_online(ph, MMOP_OFFLINE);
+	before = zone_idx(ph->zone);
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			write_attribute(&ph->block->dev, "state",
+					before == ZONE_MOVABLE ? "online_kernel" :
+								 "online_movable"));
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+
+	phantom_block_online(ph, MMOP_OFFLINE);
+	after = zone_idx(ph->zone);
+	if (after != before)
+		kunit_known_bug(test, "drivers-base-memory-forget-online-type",
+				"a request that was refused decided the zone");
+	KUNIT_EXPECT_EQ(test, before, after);
+}
+
+/*
+ * Migration
+ */
+
+/*
+ * do_migrate_range() takes an HWPoison folio off the LRU, and keeps no
+ * reference to it.
+ */
+static void migration_keeps_no_reference_to_hwpoisoned_folio(struct kunit *test)
+{
+	struct folio *folio;
+	bool on_lru;
+	int count;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	folio = folio_alloc(GFP_HIGHUSER_MOVABLE, 0);
+	KUNIT_ASSERT_NOT_NULL(test, folio);
+	folio_add_lru(folio);
+	lru_add_drain();
+	on_lru = folio_test_lru(folio);
+	SetPageHWPoison(&folio->page);
+	do_migrate_range(folio_pfn(folio), folio_pfn(folio) + 1);
+	ClearPageHWPoison(&folio->page);
+	KUNIT_EXPECT_TRUE(test, on_lru);
+	KUNIT_EXPECT_FALSE(test, folio_test_lru(folio));
+	count = folio_ref_count(folio);
+	if (count == 2)
+		folio_put(folio);
+	folio_put(folio);
+
+	if (count == 2)
+		kunit_known_bug(test, "mm-memory_hotplug-put-poisoned-folio",
+				"a reference is kept");
+	KUNIT_EXPECT_EQ(test, 1, count);
+}
+
+static int memory_hotplug_faults_init(struct kunit *test)
+{
+	kunit_fault_init(test);
+	return offline_skippable_init(test);
+}
+
+static struct kunit_case memory_hotplug_cases[] = {
+	KUNIT_CASE_PARAM(contiguous_allocation_keeps_isolation_of_others,
+			 zone_gen_params),
+	KUNIT_CASE(refused_online_type_is_forgotten),
+	KUNIT_CASE(migration_keeps_no_reference_to_hwpoisoned_folio),
+	{}
+};
+
+static struct kunit_suite memory_hotplug_suite = {
+	.name = "memory_hotplug",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = memory_hotplug_cases,
+};
+
+static struct kunit_case memory_hotplug_faults_cases[] = {
+	KUNIT_CASE(adding_tells_lack_of_memory),
+	KUNIT_CASE(adding_leaves_nothing_behind),
+	KUNIT_CASE(adding_survives_without_page_tables),
+	KUNIT_CASE(firmware_map_recovers_without_memory),
+	KUNIT_CASE(onlining_recovers_without_memory),
+	KUNIT_CASE(onlining_fails_without_per_cpu_lists),
+	{}
+};
+
+static struct kunit_suite memory_hotplug_faults_suite = {
+	.name = "memory_hotplug_faults",
+	.init = memory_hotplug_faults_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = memory_hotplug_faults_cases,
+};
+
+kunit_test_suites(&memory_hotplug_suite, &memory_hotplug_faults_suite);
+
+MODULE_DESCRIPTION("KUnit tests for memory hotplug");
+MODULE_LICENSE("GPL");
