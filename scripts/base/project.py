@@ -21,6 +21,9 @@ KERNEL_FOLDERS = ("Documentation", "drivers", "include", "lib", "mm", "tools")
 
 # The suites, as kunit.py's filters name them.
 MM, VIRTIO, QEMU_VIRTIO = "offline_skippable*", "virtio_mem*", "virtio_mem_qemu*"
+MM_SUITES = (MM, "memory_hotplug*")
+# A kernel that is meant to have all fixes is booted with this.
+FAIL_KNOWN_BUGS = "kunit.fail_known_bugs=1"
 # Their kunitconfigs, and our fragments beside kunit.py's own.
 KUNITCONFIGS = ("mm/tests/.kunitconfig", "drivers/virtio/tests/.kunitconfig")
 FRAGMENT = "tools/testing/kunit/configs/offline_skippable_{}.config"

@@ -20,9 +20,9 @@ from typing import Dict, List, Mapping, Optional, Set, Tuple
 TITLE = "Properties of memory offlining with skippable pages"
 ABOUT = """\
 These properties are checked by the KUnit tests for offlining memory with pages
-that are PageOfflineSkippable(), and for the virtio-mem driver. There is one
-sentence for each test case, taken from the comment above it: where one changes,
-so does the other."""
+that are PageOfflineSkippable(), for memory hotplug that fails, and for the
+virtio-mem driver. There is one sentence for each test case, taken from the
+comment above it: where one changes, so does the other."""
 WIDTH = 80
 DOCUMENT = "Documentation/mm/offline_skippable_properties.rst"
 FOLDERS = ("mm/tests", "drivers/virtio/tests")
@@ -35,6 +35,7 @@ SUITE = re.compile(r"\bstruct\s+kunit_suite\s+\w+\s*=\s*\{(?P<body>.*?)^\};",
 NAME = re.compile(r"\.name\s*=\s*\"(?P<name>[^\"]*)\"")
 ARRAY_NAME = re.compile(r"\.test_cases\s*=\s*(?P<array>\w+)")
 CASE = re.compile(r"\bKUNIT_CASE\w*\(\s*(?P<name>\w+)")
+KNOWN_BUG = re.compile(r"\bkunit_known_bug\(\s*test,\s*\"([^\"]+)\"")
 # A full stop in the middle of a text ends a sentence, unless it belongs to one of these.
 SENTENCE_END = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)(?<!\bvs)[.!?](?=\s)")
 # What reStructuredText takes for markup: these, and an underscore that ends a word.
@@ -138,6 +139,12 @@ def in_repository(repo: Path) -> List[Suite]:
     """The suites of this project, a file after the other."""
     return suites({str(path.relative_to(repo)): path.read_text() for folder in FOLDERS
                    for path in sorted((repo / folder).glob("*_kunit.c"))})
+
+
+def known_bugs(repo: Path) -> Set[str]:
+    """The fixes that cases name because they show what these mend."""
+    return {name for folder in FOLDERS for path in (repo / folder).glob("*_kunit.c")
+            for name in KNOWN_BUG.findall(path.read_text())}
 
 
 def not_run(found: List[Suite], ran: Set[Tuple[str, str]]) -> List[str]:

@@ -23,7 +23,7 @@ from base.locks import build_lock
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import coloured, result, say
-from base.project import ARCH, KERNEL, MM, QEMU_VIRTIO
+from base.project import ARCH, FAIL_KNOWN_BUGS, KERNEL, MM_SUITES, QEMU_VIRTIO
 from check import cases, docs
 from guest import arguments, boot, job, resizer, sandbox
 from guest import build as kernels
@@ -63,6 +63,7 @@ class Check:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    known: int = 0  # ... because of known bugs of the kernel, beside those
     trouble: List[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -138,21 +139,30 @@ class Check:
         complaints = []
         for version in queues.versions():
             queue = queues.queue_for(version)
-            used = {mail.resolve() for mail in queue.patches()}
-            complaints += [f"{patch} is not in {queue.folder / 'series'}"
-                           for patch in queue.folder.glob("*.patch")
-                           if patch.resolve() not in used]
+            fixes = queue.folder / "fixes"
+            used = {mail.resolve() for mail in [*queue.patches(), *(
+                queue.fixes() if fixes.is_dir() else ())]}
+            complaints += [f"{patch} is not in {patch.parent / 'series'}"
+                           for folder in (queue.folder, fixes)
+                           for patch in folder.glob("*.patch") if patch.resolve() not in used]
         return complaints
+
+    def fixes_shown(self) -> List[str]:
+        """Each fix mends what a case shows, and each known bug that a case shows has a fix."""
+        fixes, named = {fix.stem for fix in self.queue.fixes()}, cases.known_bugs(REPO)
+        return [*(f"no case shows what {name} mends" for name in sorted(fixes - named)),
+                *(f"there is no fix {name}, which a case names" for name in sorted(named - fixes))]
 
     # What needs its source.
 
     @functools.cached_property
     def series(self) -> Series:
-        return commit_all(self.source, NOBODY)
+        """What is mailed, and after it the fixes for bugs of the kernel."""
+        return commit_all(dataclasses.replace(self.source, fixes=True), NOBODY)
 
     @functools.cached_property
     def mails(self) -> List[Path]:
-        """The series as it is mailed, but for the sender; the cover letter comes first."""
+        """All of that as it is mailed, but for the sender; the cover letter comes first."""
         return write_mails(self.series, LETTER.read_text(), BUILD / "check" / "mails")
 
     def series_exact(self) -> List[str]:
@@ -189,7 +199,9 @@ class Check:
     def mailed(self) -> List[str]:
         """`git am` of what `suite series` writes, onto the same."""
         scratch = self._scratch()
-        git(scratch, "am", "--quiet", "--no-3way", *(str(mail) for mail in self.mails[1:]))
+        count = len(self.queue.patches())
+        git(scratch, "am", "--quiet", "--no-3way",
+            *(str(mail) for mail in self.mails[1:count + 1]))
         return self._unlike(scratch)
 
     def _unlike(self, scratch: Path) -> List[str]:
@@ -238,15 +250,31 @@ class Check:
         return kernels.describe(self.tree().path, self.setup)
 
     def kunit(self) -> List[str]:
+        """Cases that show known bugs of the kernel are skipped, and no others."""
         folder = job.results_folder(self.setup.config, self.setup.arch, self.source)
+        complaints = self.suites_run(self.source, self.setup, folder)
+        known = [case for suite in suites(_console(folder)) for case in suite.cases
+                 if case.known_bug]
+        self.known += len(known)
+        self.skipped -= len(known)
+        return complaints
+
+    def fixes(self) -> List[str]:
+        """With the known bugs mended, all cases pass."""
+        setup = dataclasses.replace(self.setup, kunit_args=(
+            *self.setup.kunit_args, f"--kernel_args={FAIL_KNOWN_BUGS}"))
+        mended = dataclasses.replace(self.source, fixes=True)
+        return self.suites_run(mended, setup, job.results_folder(
+            f"{setup.config}-fixes", setup.arch, mended))
+
+    def suites_run(self, kernel: Source, setup: Setup, folder: Path) -> List[str]:
         verdicts: List[Verdict] = []
 
         def work() -> Verdict:
-            verdicts.append(job.run(self.source, self.setup, folder))
+            verdicts.append(job.run(kernel, setup, folder))
             return verdicts[-1]
         job.recorded(folder, work)
-        console = (folder / "test.log").read_text(errors="replace")
-        ran = {(suite.name, case.name.split()[0]) for suite in suites(console)
+        ran = {(suite.name, case.name.split()[0]) for suite in suites(_console(folder))
                for case in suite.cases}
         listed = [suite for suite in cases.in_repository(REPO)
                   if not fnmatch.fnmatch(suite.name, QEMU_VIRTIO)]
@@ -278,11 +306,15 @@ class Check:
         """Boot where memory that does not exist would do harm: cases of mm are skipped."""
         boot.boot(self.kernel(), *arguments_of_kunit)
         console = (self.kernel().out / "test.log").read_text(errors="replace")
-        found = [case for suite in suites(console) if fnmatch.fnmatch(suite.name, MM)
-                 for case in suite.cases]
+        found = [case for suite in suites(console) for case in suite.cases
+                 if any(fnmatch.fnmatch(suite.name, pattern) for pattern in MM_SUITES)]
         return [f"{case.suite}.{case.name} is not skipped because {reason}"
                 for case in found if case.reason != reason] or (
                     [] if found else ["no case came to its end"])
+
+
+def _console(folder: Path) -> str:
+    return (folder / "test.log").read_text(errors="replace")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -305,6 +337,7 @@ def main(args: argparse.Namespace) -> Exit:
         check.step("licence tags", check.spdx)
         check.step("properties of the cases", check.properties)
         check.step("series is complete", check.series_complete)
+        check.step("fixes of known bugs have cases", check.fixes_shown)
         if check.step("series applies without fuzz or offset", check.series_exact):
             check.step("checkpatch --strict", check.checkpatch)
             check.step("suite apply", check.apply)
@@ -312,6 +345,7 @@ def main(args: argparse.Namespace) -> Exit:
             check.step("kernel-doc", check.kernel_doc)
             check.step(f"Documentation/{docs.FOLDER}", check.sphinx)
             if check.step("suite kunit", check.kunit):
+                check.step("suite kunit --fixes", check.fixes)
                 check.step("new files at W=1", check.warnings)
                 check.step("guest with 512 MiB", lambda: check.booted("--qemu_args=-m 512"))
                 check.step("machine that may be real", lambda: check.skipped_for(
@@ -329,5 +363,6 @@ def main(args: argparse.Namespace) -> Exit:
     if check.trouble:
         result(f"failed: {'; '.join(check.trouble)}")
     result(f"{check.passed} passed, {check.failed} failed"
-           + (f", {check.skipped} skipped" if check.skipped else ""))
+           + (f", {check.skipped} skipped" if check.skipped else "")
+           + (f", {check.known} known bugs of the kernel" if check.known else ""))
     return Exit.CASE_FAILED if check.failed else Exit.OK

@@ -26,6 +26,7 @@ FOLDER = BUILD / "results" / "series"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_source(parser, "a git repository of Linux; its HEAD is the base, and it is "
                          "only read")
+    arguments.add_fixes(parser)
     parser.add_argument("--prove", action="store_true",
                         help="build and boot every commit; takes some minutes")
     arguments.add_install(parser)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Tuple
 
 from base.process import CPUS
-from base.project import ARCH, CONFIG, CONFIGS, KERNEL
+from base.project import ARCH, CONFIG, CONFIGS, FAIL_KNOWN_BUGS, KERNEL
 from guest.setup import Setup
 from series.worktree import Source, resolved
 
@@ -72,6 +72,12 @@ def add_source(parser: argparse.ArgumentParser, kdir: str = "a kernel tree of yo
                        "(default: %(default)s)")
 
 
+def add_fixes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fixes", action="store_true",
+                        help="mend known bugs of the kernel, too; a case that still shows one "
+                        "then fails, and is not skipped")
+
+
 def add_build(parser: argparse.ArgumentParser, build_dir: bool = True) -> None:
     group = parser.add_argument_group("how to build it (as for kunit.py)")
     group.add_argument("--arch", type=architecture, default=ARCH,
@@ -119,7 +125,8 @@ def add_for_commits(parser: argparse.ArgumentParser) -> None:
 
 def source(args: argparse.Namespace) -> Source:
     """The kernel that the options name; a tree that is not there is refused at once."""
-    return Source(args.kernel, resolved(args.kdir) if args.kdir else None)
+    return Source(args.kernel, resolved(args.kdir) if args.kdir else None,
+                  vars(args).get("fixes", False))
 
 
 def setup(args: argparse.Namespace) -> Setup:
@@ -130,6 +137,8 @@ def setup(args: argparse.Namespace) -> Setup:
                   for value in [given.get(name)] if value]
     kunit_args += [f"--{name}={value}" for name in ("kernel_args", "qemu_args")
                    for value in given.get(name, ())]
+    if given.get("fixes"):
+        kunit_args.append(f"--kernel_args={FAIL_KNOWN_BUGS}")
     if given.get("filter_glob"):
         kunit_args.append(given["filter_glob"])
     return Setup(given.get("arch", ARCH), given.get("config", CONFIG),

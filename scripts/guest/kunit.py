@@ -12,4 +12,4 @@ add_arguments = verb.add_arguments
 
 
 def main(args: argparse.Namespace) -> Exit:
-    return verb.run(args, "kunit", job.run, results=args.config)
+    return verb.run(args, "kunit", job.run, results=args.config + ("-fixes" if args.fixes else ""))

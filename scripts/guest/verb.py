@@ -20,6 +20,7 @@ Work = Callable[[Source, Setup, Path], Verdict]  # the folder is that of the res
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_source(parser)
+    arguments.add_fixes(parser)
     arguments.add_build(parser)
     arguments.add_boot(parser)
     arguments.add_verbose(parser)

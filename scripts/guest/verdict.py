@@ -25,6 +25,8 @@ SUBTEST = re.compile(rf"^{TIME}( *)# Subtest: (\S+)")
 RESULT = re.compile(rf"^{TIME}( *)(not )?ok \d+ ?(.*?)(?: # SKIP ?(.*))?$")
 # The kernel's own count of what is in a suite. (One of a single result has no such line.)
 TOTALS = re.compile(rf"^{TIME}# Totals: .*\btotal:(\d+)")
+# How a case is skipped that shows a known bug of the kernel, see kunit_known_bug().
+KNOWN_BUG = re.compile(r": known bug, mended by \S+$")
 STAMP = re.compile(r"^\[ *(\d+\.\d+)\] ", re.MULTILINE)
 BEGUN = re.compile(r"^ *# Subtest: (\w+)", re.MULTILINE)
 ENDED = re.compile(r"^ *(?:not )?ok \d+ ([\w, -]+\w)", re.MULTILINE)
@@ -155,6 +157,11 @@ class Case:
     state: str  # "ok", "not ok" or "skip"
     reason: str  # why it was skipped
     said: List[str]  # what the kernel printed since the result before it
+
+    @property
+    def known_bug(self) -> bool:
+        """Was it skipped because it shows a known bug of the kernel?"""
+        return self.state == "skip" and bool(KNOWN_BUG.search(self.reason))
 
 
 @dataclass

@@ -75,7 +75,7 @@ def commit_all(given: Source, by: Sender, repo: Path = REPO) -> Series:
     kdir = resolved(given.kdir) if given.kdir else None
     ours = Repository(repository_for(kdir, given.kernel, repo).home, by.environment())
     base = _head(kdir, ours) if kdir else pristine(given.kernel)
-    overlay = Overlay(ours, repo)
+    overlay = Overlay(ours, repo, given.fixes)
     name = str(kdir or f"linux {given.kernel}")
     version, full = overlay.version(base, name)
     if overlay.has_series(base):

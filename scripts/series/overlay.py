@@ -35,7 +35,7 @@ class Laid:
     queue: queues.Queue
     paths: Dict[Path, List[str]]  # of each patch, those that it touches
     new: Dict[str, bytes]
-    brought: Dict[Path, List[str]]  # by each patch, of the new files
+    brought: Dict[Path, List[str]]  # by each patch of the series, of the new files
     key: str  # of all its contents
     remembered: bool = False
 
@@ -46,6 +46,7 @@ class Overlay:
 
     ours: Repository
     repo: Path = REPO
+    fixes: bool = False  # on top of the series, those for bugs of the kernel
     # What of the last tree was not as the queue has it: another's queue and merges; and where
     # hunks applied at other lines, which is not told of.
     notes: List[str] = field(default_factory=list)
@@ -74,7 +75,8 @@ class Overlay:
         if version not in self._queues:
             queue = queues.queue_for(version, self.repo)
             queue.say_what_is_left_out()
-            patches, new = queue.patches(), queue.new_files()
+            patches = queue.patches() + (queue.fixes() if self.fixes else [])
+            new = queue.new_files()
             key = digest(*(patch.read_bytes() for patch in patches),
                          *(part for path, data in new.items() for part in (path.encode(), data)))
             self._queues[version] = Laid(queue, {patch: queues.touched([patch])
@@ -86,7 +88,7 @@ class Overlay:
         tree = self.ours.git("rev-parse", f"{tree}^{{tree}}").strip()
         version, _ = self.version(tree, name)
         self.notes, self.offsets = [], []
-        if self.has_series(tree):
+        if self.has_series(tree) and not self.fixes:
             return tree
         laid = self.queue(version)
         # The answer is kept under a name that says what it depends on; its message are the notes.
@@ -115,16 +117,20 @@ class Overlay:
             self.notes.append(f"linux {full} has no queue of its own: it takes that of "
                               f"{laid.queue.version}")
         patches, own, found = list(laid.paths), self._own(tree, laid), []
-        # Who has the feature has those patches as well that come before it.
-        there = patches[:1 + max(at for at, patch in enumerate(patches)
-                                 if FEATURE_FILE in laid.paths[patch])] \
-            if self.has_feature(tree) else []
+        there: List[Path] = []
+        if self.has_series(tree):
+            patches = patches[len(laid.brought):]
+        elif self.has_feature(tree):
+            # Who has the feature has those patches as well that come before it.
+            there = patches[:1 + max(at for at, patch in enumerate(patches)
+                                     if FEATURE_FILE in laid.paths[patch])]
         self.ours.git("read-tree", tree, index=self._index)
         for patch in patches:
             if patch not in there:
                 self._apply(laid, patch, name)
-            queues.put(self.ours, self._index, {path: laid.new[path]
-                                                for path in laid.brought[patch] if path not in own})
+            queues.put(self.ours, self._index,
+                       {path: laid.new[path] for path in laid.brought.get(patch, ())
+                        if path not in own})
             found.append((patch, self.ours.git("write-tree", index=self._index).strip()))
         return found
 

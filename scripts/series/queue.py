@@ -3,7 +3,8 @@
 
 `patches/vX.Y/series` is a quilt series file of mails that `git am` takes; a mail
 that goes for other versions as well lies in the folder of one of them, and the
-others name it as ../vX.Y/NAME. Kernel files that are new lie in this repository at
+others name it as ../vX.Y/NAME. `patches/vX.Y/fixes` is another queue, to go on top if
+it is asked for: it mends bugs that the kernel has. Kernel files that are new lie in this repository at
 their kernel paths. The patch that brings some of them says so below its `---`,
 where git does not look: `New-files: PATTERN ...`.
 """
@@ -55,14 +56,15 @@ class Queue:
 
     def patches(self) -> List[Path]:
         """The patches, in order."""
-        lines = (line.split("#")[0].split()
-                 for line in (self.folder / "series").read_text().splitlines())
-        found = [(self.folder / words[0]).resolve() for words in lines if words]
-        for patch in found:
-            if not patch.is_file():
-                raise Fail(Exit.BAD_INPUT, f"{patch} is in the series but does not exist",
-                           "restore the file, or take it out of the series")
-        return found
+        return _listed(self.folder)
+
+    def fixes(self) -> List[Path]:
+        """Those for bugs that the kernel has, which are not part of the series."""
+        folder = self.folder / "fixes"
+        if not (folder / "series").is_file():
+            raise Fail(Exit.BAD_INPUT, f"there are no fixes for linux {self.version}",
+                       "leave --fixes out: cases that show a known bug are then skipped")
+        return _listed(folder)
 
     def homes(self) -> List[str]:
         """The versions whose kernels the patches were made from."""
@@ -82,6 +84,17 @@ class Queue:
                            f"have one patch say `New-files: {path}` below its `---`")
             found[bring[0]].append(path)
         return found
+
+
+def _listed(folder: Path) -> List[Path]:
+    """The patches that a folder's series file names."""
+    lines = (line.split("#")[0].split() for line in (folder / "series").read_text().splitlines())
+    found = [(folder / words[0]).resolve() for words in lines if words]
+    for patch in found:
+        if not patch.is_file():
+            raise Fail(Exit.BAD_INPUT, f"{patch} is in the series but does not exist",
+                       "restore the file, or take it out of the series")
+    return found
 
 
 def message(mail: str) -> str:

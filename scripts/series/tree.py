@@ -18,6 +18,7 @@ from series.worktree import prepare
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_source(parser)
+    arguments.add_fixes(parser)
     arguments.add_install(parser)
 
 

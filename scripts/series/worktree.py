@@ -33,6 +33,7 @@ class Source:
 
     kernel: str
     kdir: Optional[Path] = None
+    fixes: bool = False  # for bugs of the kernel, on top of the series
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def prepare(given: Source, repo: Path = REPO) -> Tree:
     else:
         base = ours.git("rev-parse", f"{pristine(given.kernel)}^{{tree}}").strip()
         name = f"linux-{given.kernel}"
-    overlay = Overlay(ours, repo)
+    if given.fixes:  # beside the other, as both are built in turn
+        name += "-fixes"
+    overlay = Overlay(ours, repo, given.fixes)
     where = str(kdir or f"linux {given.kernel}")
     version = overlay.version(base, where)[1]
     tree = overlay.lay(base, where)

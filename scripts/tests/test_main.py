@@ -13,12 +13,21 @@ import completion
 import main
 from base.files import REPO
 from base.outcome import Exit, Fail
+from base.project import FAIL_KNOWN_BUGS
 from guest import arguments
 from guest.setup import Setup
 
 
 def setup(*words: str) -> Setup:
     return arguments.setup(main.parser_of("kunit").parse_args(words))
+
+
+class SetupTest(unittest.TestCase):
+    def test_with_fixes_known_bugs_are_failures(self) -> None:
+        self.assertEqual(setup().kunit_args, ())
+        self.assertEqual(setup("--fixes").kunit_args, (f"--kernel_args={FAIL_KNOWN_BUGS}",))
+        args = main.parser_of("kunit").parse_args(["--fixes"])
+        self.assertTrue(arguments.source(args).fixes)
 
 
 class MainTest(unittest.TestCase):

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import unittest
+from pathlib import Path
 
 from base.files import REPO
-from check.cases import complaints, not_run, out_of_date, render, suites
+from check.cases import complaints, known_bugs, not_run, out_of_date, render, suites
 
 TWO_CASES = """\
 /* Testing things. */
@@ -155,6 +157,16 @@ one_thing
         document = render(suites({"a.c": with_comment("/* If *a |b| `c` d_ __e_f() -EBUSY g->h. */\n")}))
         self.assertIn("    If \\*a \\|b\\| \\`c\\` d\\_ __e_f() -EBUSY g->h.\n", document)
 
+
+
+class KnownBugs(unittest.TestCase):
+    def test_the_fixes_that_cases_name_are_found(self) -> None:
+        with tempfile.TemporaryDirectory() as held:
+            folder = Path(held) / "mm/tests"
+            folder.mkdir(parents=True)
+            (folder / "a_kunit.c").write_text("kunit_known_bug(test, \"mend-it\", \"x\");\n"
+                                              "\tkunit_known_bug(test,\n\t\t\t\"or-that\",")
+            self.assertEqual(known_bugs(Path(held)), {"mend-it", "or-that"})
 
 
 class RepositoryTest(unittest.TestCase):

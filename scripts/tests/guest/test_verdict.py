@@ -151,6 +151,13 @@ class SuitesTest(unittest.TestCase):
         self.assertRegex(told, r"^one +4 cases +10 ms\n    skipped left: there is no zone\n"
                                r"two +1 cases +10 ms$")
 
+    def test_a_case_that_is_skipped_for_a_known_bug_is_known_by_its_reason(self) -> None:
+        for reason, known in (("there is no zone", False),
+                              ("it leaks: known bug, mended by mm-do-not-leak", True)):
+            console = CONSOLE.replace("there is no zone", reason)
+            self.assertEqual(suites(console)[0].cases[3].known_bug, known)
+        self.assertFalse(suites(CONSOLE)[0].cases[0].known_bug)
+
     def test_a_boot_that_was_put_down_to_the_machine_is_told(self) -> None:
         told = lines([], Verdict(Exit.OK, "", {}, ("Oops: int3",)))
         self.assertIn("Oops: int3", told[0])

@@ -50,6 +50,26 @@ class OverlayTest(fixture.Case):
         self.assertNotIn("line twenty", (self.kernel / "mm/code.c").read_text())
         self.assertEqual(self.overlay.notes, [])
 
+    def fix(self) -> None:
+        fixture.lay(self.repo / "patches/v7.3/fixes", {
+            "series": "fix.patch\n",
+            "fix.patch": fixture.mail("mm/other.c", "other\n", "mended\n")})
+
+    def test_fixes_come_on_top_if_they_are_asked_for(self) -> None:
+        self.fix()
+        self.assertEqual(self.text(self.lay(), "mm/other.c"), "other\n")
+        self.overlay = Overlay(self.overlay.ours, self.repo, fixes=True)
+        laid = self.lay()
+        self.assertEqual(self.text(laid, "mm/other.c"), "mended\n")
+        self.assertEqual(self.text(laid, "mm/tests/suite.c"), "suite\n")
+
+    def test_fixes_come_to_a_tree_that_has_the_series(self) -> None:
+        self.fix()
+        fixture.lay(self.kernel, {"lib/Kconfig.debug": GLUE})
+        base = self.base()
+        self.overlay = Overlay(self.overlay.ours, self.repo, fixes=True)
+        self.assertEqual(self.overlay.changed(base, self.lay()), ["mm/other.c"])
+
     def test_an_offset_is_taken_and_noted(self) -> None:
         fixture.lay(self.kernel, {"mm/code.c": "new\n" + fixture.CODE})
         self.lay()

@@ -23,6 +23,15 @@ class QueueTest(fixture.Case):
         self.assertEqual(shared.patches(), self.queue().patches())
         self.assertEqual(shared.homes(), ["7.3"])
 
+    def test_fixes_are_a_queue_of_their_own(self) -> None:
+        with self.assertRaises(Fail) as caught:
+            self.queue().fixes()
+        self.assertIn("no fixes for linux 7.3", caught.exception.what)
+        fixture.lay(self.repo, {"patches/v7.3/fixes/series": "a.patch\n",
+                                "patches/v7.3/fixes/a.patch": ""})
+        self.assertEqual(self.queue().fixes(), [self.repo / "patches/v7.3/fixes/a.patch"])
+        self.assertEqual(len(self.queue().patches()), 2)
+
     def test_only_tracked_files_are_part_of_the_series_and_that_is_said(self) -> None:
         fixture.lay(self.repo, {"mm/tests/suite.c.orig": "", "mm/tests/.suite.c.swp": "",
                                 "lib/x.c": "x\n"})

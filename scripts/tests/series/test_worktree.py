@@ -46,6 +46,16 @@ class WorktreeTest(fixture.Case):
         self.assertEqual((made.path.name, made.version), ("linux-7.3", "7.3.4"))
         self.assertIn("line twenty", (made.path / "mm/code.c").read_text())
 
+    def test_a_tree_with_fixes_is_another_one(self) -> None:
+        fixture.lay(self.repo / "patches/v7.3/fixes", {
+            "series": "fix.patch\n",
+            "fix.patch": fixture.mail("mm/other.c", "other\n", "mended\n")})
+        made, mended = self.prepare(), worktree.prepare(
+            worktree.Source("7.3", self.kernel, fixes=True), self.repo).path
+        self.assertEqual(mended.name, f"{made.name}-fixes")
+        self.assertEqual((mended / "mm/other.c").read_text(), "mended\n")
+        self.assertEqual((made / "mm/other.c").read_text(), "other\n")
+
     def test_nothing_changed_writes_nothing(self) -> None:
         made = self.prepare()
         before = self.times(made)
