@@ -139,7 +139,7 @@ hrtimer_setup_on_stack(struct hrtimer *timer,
 }
 #endif
 
-#if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE
+#if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE && defined(CONFIG_MEMORY_HOTPLUG)
 /* Has memory added with an online type of the caller's, not the default one. */
 static inline int __add_memory_driver_managed(int nid, u64 start, u64 size,
 					      const char *resource_name,
@@ -157,7 +157,9 @@ static inline int __add_memory_driver_managed(int nid, u64 start, u64 size,
 }
 #endif
 
-#if KERNEL_VERSION(7, 0, 0) > LINUX_VERSION_CODE
+#ifndef CONFIG_MEMORY_HOTPLUG
+/* There are no memory blocks. */
+#elif KERNEL_VERSION(7, 0, 0) > LINUX_VERSION_CODE
 /* A variable, which only guests of a hypervisor have. */
 #define hv_root_partition()	\
 	(IS_ENABLED(CONFIG_HYPERVISOR_GUEST) && hv_root_partition)

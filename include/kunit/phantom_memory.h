@@ -17,6 +17,9 @@
  * - when phantom memory goes offline at the end of a test case, no page of it
  *   may be in use.
  *
+ * Where there is no memory hotplug, and where memory must have contents, it is
+ * borrowed from the page allocator instead: see phantom_is_borrowed().
+ *
  * It all is undone when the test case ends, whether it succeeded or not. What
  * stays is what adding memory raises and removing memory does not lower: max_pfn,
  * and min_free_kbytes if khugepaged has it raised for more zones.
@@ -34,6 +37,7 @@
 
 struct folio;
 struct kunit;
+struct phantom_provider;
 struct memory_block;
 
 /* The reference count of a PageOffline() page, see PAGE_TYPE_OPS(Offline). */
@@ -42,9 +46,12 @@ struct memory_block;
 /**
  * struct phantom_memory - hotplugged memory that consists of a memmap only
  * @test: the test case that uses the memory
+ * @provider: where the memory is from
  * @start: physical start address, in bytes
- * @size: size in bytes, a multiple of memory_block_size_bytes()
+ * @size: size in bytes; of hotplugged memory, a multiple of
+ *	memory_block_size_bytes()
  * @nid: the node that the memory was added to
+ * @home: of borrowed memory, the zone that it was allocated from; otherwise NULL
  * @zone: the zone of the online part, NULL while everything is offline
  * @start_pfn: the first pfn of the online part
  * @nr_pages: the number of pages in the online part
@@ -54,9 +61,11 @@ struct memory_block;
  */
 struct phantom_memory {
 	struct kunit *test;
+	const struct phantom_provider *provider;
 	u64 start;
 	u64 size;
 	int nid;
+	struct zone *home;
 
 	struct zone *zone;
 	unsigned long start_pfn;
@@ -76,8 +85,26 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
 	return ph->start_pfn + ph->nr_pages;
 }
 
+/**
+ * phantom_is_borrowed() - was phantom memory allocated, rather than hotplugged?
+ * @ph: the phantom memory, from phantom_memory_get()
+ *
+ * Borrowed memory has contents. It is in a zone of the test's choice as if it
+ * had been onlined there, but has no memory block of its own, so it cannot be
+ * offlined by offline_pages() or the driver core: test cases that try to are
+ * skipped. In a kernel zone, it is side by side with memory of others, see
+ * phantom_guarded().
+ *
+ * Return: whether it is borrowed.
+ */
+static inline bool phantom_is_borrowed(const struct phantom_memory *ph)
+{
+	return ph->home;
+}
+
 void phantom_require(struct kunit *test);
 void phantom_guard(struct kunit *test);
+bool phantom_guarded(const struct phantom_memory *ph);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
 void phantom_remove_leftover(struct kunit *test, u64 start, u64 size);

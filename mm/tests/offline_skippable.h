@@ -258,6 +258,20 @@ static inline int offline_skippable_init(struct kunit *test)
 }
 
 /**
+ * offline_skippable_hotplug_init() - the init function of suites that offline
+ * @test: the test case, which is skipped if there is no memory to be offlined
+ *
+ * Context: May sleep.
+ * Return: 0.
+ */
+static inline int offline_skippable_hotplug_init(struct kunit *test)
+{
+	if (phantom_is_borrowed(phantom_memory_get(test)))
+		kunit_skip(test, "borrowed memory cannot be hotplugged");
+	return offline_skippable_init(test);
+}
+
+/**
  * offline_skippable_suite_exit() - the suite_exit function of all suites
  * @suite: the suite
  *

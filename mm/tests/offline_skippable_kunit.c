@@ -257,7 +257,7 @@ static struct kunit_case offline_skippable_offline_cases[] = {
 
 static struct kunit_suite offline_skippable_offline_suite = {
 	.name = "offline_skippable_offline",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_offline_cases,
 };
@@ -736,7 +736,7 @@ static struct kunit_case offline_skippable_cases[] = {
 
 static struct kunit_suite offline_skippable_suite = {
 	.name = "offline_skippable",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_cases,
 };
@@ -827,7 +827,7 @@ static struct kunit_case offline_skippable_phantom_cases[] = {
 
 static struct kunit_suite offline_skippable_phantom_suite = {
 	.name = "offline_skippable_phantom",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_phantom_cases,
 };

@@ -68,7 +68,7 @@ class OverlayTest(fixture.Case):
         fixture.lay(self.kernel, {"lib/Kconfig.debug": GLUE})
         base = self.base()
         self.overlay = Overlay(self.overlay.ours, self.repo, fixes=True)
-        self.assertEqual(self.overlay.changed(base, self.lay()), ["mm/other.c"])
+        self.assertEqual(self.overlay.ours.changed(base, self.lay()), ["mm/other.c"])
 
     def test_an_offset_is_taken_and_noted(self) -> None:
         fixture.lay(self.kernel, {"mm/code.c": "new\n" + fixture.CODE})
