@@ -58,6 +58,7 @@ struct memory_block;
  * @block: the memory block, if the online part is one that the driver core
  *	onlined; otherwise NULL
  * @nb: keeps others from onlining the memory
+ * @online_page: called for each chunk that is onlined. Optional.
  */
 struct phantom_memory {
 	struct kunit *test;
@@ -72,6 +73,7 @@ struct phantom_memory {
 	unsigned long nr_pages;
 	struct memory_block *block;
 	struct notifier_block nb;
+	void (*online_page)(struct page *page, unsigned int order);
 };
 
 /**
@@ -114,6 +116,7 @@ void phantom_memory_put(void);
 
 void phantom_online(struct phantom_memory *ph, enum mmop online_type);
 int phantom_offline(struct phantom_memory *ph);
+void phantom_offline_by_force(struct phantom_memory *ph);
 int phantom_device_online(u64 start, enum mmop online_type);
 int phantom_device_offline(u64 start);
 void phantom_block_online(struct phantom_memory *ph, enum mmop online_type);

@@ -299,6 +299,8 @@ static void phantom_online_page(struct page *page, unsigned int order)
 
 	if (pfn < ph->start_pfn || pfn >= phantom_end_pfn(ph))
 		generic_online_page(page, order);
+	else if (ph->online_page)
+		ph->online_page(page, order);
 }
 
 /* Let phantom_online_page() handle @nr_pages from @start_pfn on from now on. */

@@ -641,6 +641,20 @@ static void phantom_offline_action(void *arg)
 		phantom_shared = NULL;
 }
 
+/**
+ * phantom_offline_by_force() - offline what is online, whatever state it is in
+ * @ph: the phantom memory; its test case fails if pages of it are in use
+ *
+ * As at the end of the test case, for one that goes on after a failure.
+ *
+ * Context: May sleep.
+ */
+void phantom_offline_by_force(struct phantom_memory *ph)
+{
+	if (ph->zone)
+		kunit_release_action(ph->test, phantom_offline_action, ph);
+}
+
 /* Have @ph, which went online, go offline again when the test case ends. */
 void phantom_went_online(struct phantom_memory *ph)
 {

@@ -15,7 +15,7 @@ GUEST = {"base", "series", "guest"}
 # What each folder may import, besides what is its own.
 BELOW: Dict[str, Set[str]] = {"base": set(), "series": {"base"}, "guest": GUEST,
                               "commits": GUEST, "mutants": GUEST | {"commits"}, "measure": GUEST,
-                              "history": GUEST | {"mutants"}}
+                              "history": GUEST | {"mutants"}, "races": GUEST}
 VERBS = {verb.module for verb in main.VERBS.values()}
 
 

@@ -1,0 +1,1225 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests that have others step in while memory goes offline and online: at
+ * every point of offline_pages() and online_pages() that a test can get at, and
+ * in every way that is legal there. See include/kunit/schedule.h.
+ *
+ * The parameter races.schedule runs a single schedule, as a failure prints it;
+ * races.depth and races.random search further than each boot does.
+ */
+#include <kunit/schedule.h>
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/hugetlb.h>
+#include <linux/kprobes.h>
+#include <linux/ktime.h>
+#include <linux/memory.h>
+#include <linux/migrate.h>
+#include <linux/module.h>
+#include <linux/notifier.h>
+#include <linux/pagemap.h>
+#include <linux/swap.h>
+
+#include "../internal.h"
+#include "offline_skippable.h"
+
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "races."
+
+static char *schedule_string;
+module_param_named(schedule, schedule_string, charp, 0444);
+MODULE_PARM_DESC(schedule, "The only schedule to run, as a failure prints it");
+
+static unsigned int depth;
+module_param(depth, uint, 0444);
+MODULE_PARM_DESC(depth, "0: some placements of one actor, 1: all, 2: also two actors");
+
+static unsigned int random;
+module_param(random, uint, 0444);
+MODULE_PARM_DESC(random, "How many random schedules to run for each operation");
+
+static ulong seed = 1;
+module_param(seed, ulong, 0444);
+MODULE_PARM_DESC(seed, "Where the sequence of random schedules starts");
+
+/*
+ * Points. With %RACE_MHP, mem_hotplug_lock is held for writing; everywhere, the
+ * thread may sleep. What has a comma in its comment is reached by a kprobe.
+ */
+
+#define RACE_MHP	BIT(0)
+
+/**
+ * enum race_point - where others can step in
+ * @RACE_PCP_DISABLE: offlining begins, nothing has been changed
+ * @RACE_LRU_DISABLE: the zone has no pcplists any more
+ * @RACE_ISOLATE: nor are there LRU caches; nothing is isolated yet
+ * @RACE_ISOLATE_BLOCK: the next pageblock is about to be isolated
+ * @RACE_GOING_OFFLINE: all are. Called before other notifiers
+ * @RACE_GOING_OFFLINE_LAST: the same, called after other notifiers
+ * @RACE_SCAN: about to look for movable pages
+ * @RACE_MIGRATE_RANGE: there is one
+ * @RACE_MIGRATE_PAGES: some were taken off their lists
+ * @RACE_MIGRATE_FOLIO: in migrate_folio() of an address space, with both folios
+ *	locked
+ * @RACE_MIGRATE_BALLOON: in migratepage() of a balloon, with both pages locked
+ * @RACE_DISSOLVE: no movable pages are left
+ * @RACE_TEST: about to test whether all pages are free or skippable
+ * @RACE_OFFLINE_ISOLATED: they are, and nothing can fail any more
+ * @RACE_OFFLINE: the memory is offline. Called before other notifiers
+ * @RACE_OFFLINE_LAST: the same, called after other notifiers
+ * @RACE_UNDO_ISOLATE: offlining failed, all is about to be undone; also when
+ *	memory was onlined, and its pages are about to be let go
+ * @RACE_CANCEL_OFFLINE: offlining failed, nothing is isolated any more
+ * @RACE_CANCEL_OFFLINE_LAST: the same, called after other notifiers
+ * @RACE_GOING_ONLINE: the memory goes online. Called before other notifiers
+ * @RACE_GOING_ONLINE_LAST: the same, called after other notifiers
+ * @RACE_ONLINE_PAGE: in the online_page callback, before it did anything
+ * @RACE_ONLINE: the memory is online. Called before other notifiers
+ * @RACE_ONLINE_LAST: the same, called after other notifiers
+ */
+enum race_point {
+	RACE_PCP_DISABLE,
+	RACE_LRU_DISABLE,
+	RACE_ISOLATE,
+	RACE_ISOLATE_BLOCK,
+	RACE_GOING_OFFLINE,
+	RACE_GOING_OFFLINE_LAST,
+	RACE_SCAN,
+	RACE_MIGRATE_RANGE,
+	RACE_MIGRATE_PAGES,
+	RACE_MIGRATE_FOLIO,
+	RACE_MIGRATE_BALLOON,
+	RACE_DISSOLVE,
+	RACE_TEST,
+	RACE_OFFLINE_ISOLATED,
+	RACE_OFFLINE,
+	RACE_OFFLINE_LAST,
+	RACE_UNDO_ISOLATE,
+	RACE_CANCEL_OFFLINE,
+	RACE_CANCEL_OFFLINE_LAST,
+	RACE_GOING_ONLINE,
+	RACE_GOING_ONLINE_LAST,
+	RACE_ONLINE_PAGE,
+	RACE_ONLINE,
+	RACE_ONLINE_LAST,
+};
+
+static const struct schedule_point race_points[] = {
+	[RACE_PCP_DISABLE]		= { "pcp_disable", RACE_MHP },
+	[RACE_LRU_DISABLE]		= { "lru_disable", RACE_MHP },
+	[RACE_ISOLATE]			= { "isolate", RACE_MHP },
+	[RACE_ISOLATE_BLOCK]		= { "isolate_block", RACE_MHP },
+	[RACE_GOING_OFFLINE]		= { "going_offline", RACE_MHP },
+	[RACE_GOING_OFFLINE_LAST]	= { "going_offline_last", RACE_MHP },
+	[RACE_SCAN]			= { "scan", RACE_MHP },
+	[RACE_MIGRATE_RANGE]		= { "migrate_range", RACE_MHP },
+	[RACE_MIGRATE_PAGES]		= { "migrate_pages", RACE_MHP },
+	[RACE_MIGRATE_FOLIO]		= { "migrate_folio", RACE_MHP },
+	[RACE_MIGRATE_BALLOON]		= { "migrate_balloon", RACE_MHP },
+	[RACE_DISSOLVE]			= { "dissolve", RACE_MHP },
+	[RACE_TEST]			= { "test", RACE_MHP },
+	[RACE_OFFLINE_ISOLATED]		= { "offline_isolated", RACE_MHP },
+	[RACE_OFFLINE]			= { "offline", RACE_MHP },
+	[RACE_OFFLINE_LAST]		= { "offline_last", RACE_MHP },
+	[RACE_UNDO_ISOLATE]		= { "undo_isolate", RACE_MHP },
+	[RACE_CANCEL_OFFLINE]		= { "cancel_offline", RACE_MHP },
+	[RACE_CANCEL_OFFLINE_LAST]	= { "cancel_offline_last", RACE_MHP },
+	[RACE_GOING_ONLINE]		= { "going_online", RACE_MHP },
+	[RACE_GOING_ONLINE_LAST]	= { "going_online_last", RACE_MHP },
+	[RACE_ONLINE_PAGE]		= { "online_page", RACE_MHP },
+	[RACE_ONLINE]			= { "online", RACE_MHP },
+	[RACE_ONLINE_LAST]		= { "online_last", RACE_MHP },
+};
+
+/* Pages are gone after that, and references to them have to be. */
+#define RACE_LATEST	BIT(RACE_OFFLINE)
+
+/*
+ * The operation: memory with free and skippable pages, a page cache folio, and
+ * a page in a balloon goes offline, and online again.
+ */
+
+/**
+ * struct race - an operation, and what actors did to it
+ * @test: the test case
+ * @ph: the memory
+ * @online_type: the kind of zone
+ * @blocked: the last page is not skippable
+ * @before: called before other memory notifiers
+ * @after: called after other memory notifiers
+ * @balloon: holds one page
+ * @mapping: has one folio
+ * @offline: the counters while all is offline
+ * @online: the counters while all is online and PHANTOM_OFFLINE
+ * @used: the counters while all is online, and free or skippable
+ * @ret: what offlining returned
+ * @onlined: the memory went offline, and online again
+ * @veto: an error to refuse offlining with, or 0
+ * @may_be_busy: an actor did what may have offlining refused with -EBUSY
+ * @signalled: the offliner has a signal pending
+ * @warnings: how often offlining should have warned
+ * @warned: how often it did
+ * @held: the folio of the page that an actor holds a reference to, by actor
+ * @isolated: a folio that an actor took off the LRU
+ * @compacted: folios and pages that an actor isolated
+ * @isolation_of_others: alloc_contig_range() leaves alone what is isolated
+ * @deflated: a page that an actor took from the balloon
+ * @contiguous: the number of pages that an actor allocated
+ * @poisoned: an actor set PG_hwpoison
+ */
+struct race {
+	struct kunit *test;
+	struct phantom_memory *ph;
+	enum mmop online_type;
+	bool blocked;
+	struct notifier_block before;
+	struct notifier_block after;
+	struct balloon_dev_info balloon;
+	struct address_space *mapping;
+	struct phantom_snapshot offline;
+	struct phantom_snapshot online;
+	struct phantom_snapshot used;
+	int ret;
+	bool onlined;
+
+	int veto;
+	bool may_be_busy;
+	bool signalled;
+	int warnings;
+	int warned;
+	struct folio *held[4];
+	struct folio *isolated;
+	struct list_head compacted;
+	bool isolation_of_others;
+	struct page *deflated;
+	unsigned long contiguous;
+	bool poisoned;
+};
+
+/* There is one at a time, for callbacks that have no argument. */
+static struct race *race;
+
+/* Free pages are in the first pageblock. */
+static unsigned long free_pfn(void)
+{
+	return race->ph->start_pfn;
+}
+
+/* Skippable pages are in all others, but for the next ones. */
+static unsigned long skippable_pfn(void)
+{
+	return race->ph->start_pfn + pageblock_nr_pages + 1;
+}
+
+static unsigned long folio_at(void)
+{
+	return phantom_end_pfn(race->ph) - pageblock_nr_pages + 8;
+}
+
+static unsigned long balloon_pfn(void)
+{
+	return folio_at() + 8;
+}
+
+static bool is_free_pfn(unsigned long pfn)
+{
+	return pfn < free_pfn() + pageblock_nr_pages ||
+	       pfn == folio_at() || pfn == balloon_pfn();
+}
+
+/* Make a page of phantom memory one that was allocated from the buddy. */
+static struct page *use_page(unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	ClearPageOfflineSkippable(page);
+	__ClearPageOffline(page);
+	adjust_managed_page_count(page, 1);
+	return page;
+}
+
+static int migrate_race_balloon(struct balloon_dev_info *dev,
+				struct page *newpage, struct page *page,
+				enum migrate_mode mode)
+{
+	schedule_point(RACE_MIGRATE_BALLOON);
+	balloon_page_replace(dev, newpage, page);
+	return 0;
+}
+
+/* As migrate_folio(), but phantom memory has no contents. */
+static int migrate_race_folio(struct address_space *mapping, struct folio *dst,
+			      struct folio *src, enum migrate_mode mode)
+{
+	int ret;
+
+	schedule_point(RACE_MIGRATE_FOLIO);
+	ret = folio_migrate_mapping(mapping, dst, src, 0);
+	if (!ret)
+		folio_migrate_flags(dst, src);
+	return ret;
+}
+
+static const struct address_space_operations race_aops = {
+	.migrate_folio = migrate_race_folio,
+};
+
+static const struct file_operations race_fops = {};
+
+static void close_race_file(void *file)
+{
+	truncate_inode_pages(((struct file *)file)->f_mapping, 0);
+	fput(file);
+}
+
+static void race_create_mapping(struct kunit *test)
+{
+	struct file *file;
+
+	file = anon_inode_create_getfile("[races]", &race_fops, NULL, O_RDWR, NULL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	file->f_mapping->a_ops = &race_aops;
+	race->mapping = file->f_mapping;
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, close_race_file, file));
+}
+
+static void race_create_balloon(void)
+{
+	balloon_devinfo_init(&race->balloon);
+	race->balloon.migratepage = migrate_race_balloon;
+	race->balloon.adjust_managed_page_count = true;
+}
+
+static void race_fill(void)
+{
+	struct phantom_memory *ph = race->ph;
+	struct folio *folio;
+
+	phantom_set(ph, free_pfn(), pageblock_nr_pages, PHANTOM_FREE);
+	phantom_set(ph, free_pfn() + pageblock_nr_pages,
+		    ph->nr_pages - pageblock_nr_pages, PHANTOM_SKIPPABLE);
+	if (race->blocked)
+		phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_OFFLINE);
+
+	if (BALLOON_PAGES_MIGRATE)
+		balloon_page_enqueue(&race->balloon, use_page(balloon_pfn()));
+	else
+		__free_page(use_page(balloon_pfn()));
+
+	folio = page_folio(use_page(folio_at()));
+	if (filemap_add_folio(race->mapping, folio, 0, GFP_KERNEL)) {
+		schedule_fail("no memory for the page cache");
+	} else {
+		folio_mark_uptodate(folio);
+		folio_unlock(folio);
+	}
+	folio_put(folio);
+	lru_add_drain();
+}
+
+/* Free what is in the balloon and the page cache, wherever it is by now. */
+static void race_empty(void)
+{
+	truncate_inode_pages(race->mapping, 0);
+	if (!list_empty(&race->balloon.pages))
+		__free_page(balloon_page_dequeue(&race->balloon));
+	if (race->balloon.isolated_pages)
+		schedule_fail("a page of the balloon is still isolated");
+	drain_all_pages(race->ph->zone);
+}
+
+/* Have the zone stay, so that it is not set up again for each schedule. */
+static void race_anchor(struct kunit *test)
+{
+	phantom_online(phantom_memory_add(test, race->ph->size), race->online_type);
+}
+
+static void race_online(void)
+{
+	phantom_online(race->ph, race->online_type);
+}
+
+/* How often offlining has to warn about the pages as they are. */
+static void race_expect_warnings(void)
+{
+	bool unskippable = false, wrong_count = false;
+	unsigned long pfn;
+
+	for (pfn = race->ph->start_pfn; pfn < phantom_end_pfn(race->ph); pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (!PageOffline(page))
+			continue;
+		unskippable |= !PageOfflineSkippable(page);
+		wrong_count |= page_ref_count(page) != PHANTOM_PAGE_COUNT;
+	}
+	race->warnings = unskippable + wrong_count;
+}
+
+static void race_compare_zone(const char *when, const struct zone *zone,
+			      const char *what, unsigned long expected,
+			      unsigned long now)
+{
+	if (now != expected)
+		schedule_fail("%s, zone %s has %lu %s instead of %lu", when,
+			      zone->name, now, what, expected);
+}
+
+/* Compare counters. Free pages only where there are no others. */
+static void race_compare(const struct phantom_snapshot *expected,
+			 const char *when)
+{
+	struct phantom_snapshot now;
+	int i;
+
+	phantom_snapshot_take(&now);
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		const struct zone *zone = &NODE_DATA(race->ph->nid)->node_zones[i];
+
+		race_compare_zone(when, zone, "managed pages",
+				  expected->zone[i].managed, now.zone[i].managed);
+		race_compare_zone(when, zone, "present pages",
+				  expected->zone[i].present, now.zone[i].present);
+		race_compare_zone(when, zone, "spanned pages",
+				  expected->zone[i].spanned, now.zone[i].spanned);
+		race_compare_zone(when, zone, "isolated pageblocks",
+				  expected->zone[i].isolated,
+				  now.zone[i].isolated);
+		if (zone == race->ph->zone)
+			race_compare_zone(when, zone, "free pages",
+					  expected->zone[i].free,
+					  now.zone[i].free);
+	}
+	if (expected->totalram != now.totalram)
+		schedule_fail("%s, totalram is %lu instead of %lu", when,
+			      now.totalram, expected->totalram);
+	if (expected->node_present != now.node_present)
+		schedule_fail("%s, the node has %lu present pages instead of %lu",
+			      when, now.node_present, expected->node_present);
+	if (lru_cache_disabled())
+		schedule_fail("%s, LRU caches are disabled", when);
+}
+
+static void race_check_page(unsigned long pfn, bool skippable)
+{
+	const struct page *page = pfn_to_page(pfn);
+
+	if (!PageOffline(page) || PageBuddy(page) ||
+	    page_ref_count(page) != PHANTOM_PAGE_COUNT ||
+	    PageHWPoison(page) || PageOfflineSkippable(page) != skippable)
+		schedule_fail("page %lu has flags %#lx, type %#x, count %d",
+			      pfn - race->ph->start_pfn,
+			      *page_flags_word(page), page->page_type,
+			      page_ref_count(page));
+}
+
+/* Are pages free that are to be, and owned that are to be, and none both? */
+static void race_check_pages(void)
+{
+	const unsigned long end_pfn = phantom_end_pfn(race->ph);
+	unsigned long pfn, end_of_free = 0;
+
+	for (pfn = race->ph->start_pfn; pfn < end_pfn; pfn++) {
+		struct page *page = pfn_to_page(pfn);
+
+		if (PageBuddy(page))
+			end_of_free = pfn + (1UL << buddy_order(page));
+		if (!is_free_pfn(pfn))
+			race_check_page(pfn, !race->blocked || pfn != end_pfn - 1);
+		if (is_free_pfn(pfn) && pfn >= end_of_free)
+			schedule_fail("page %lu is not free", pfn - race->ph->start_pfn);
+		if (!is_free_pfn(pfn) && pfn < end_of_free)
+			schedule_fail("page %lu is free", pfn - race->ph->start_pfn);
+		if (is_migrate_isolate_page(page))
+			schedule_fail("page %lu is still isolated",
+				      pfn - race->ph->start_pfn);
+	}
+}
+
+static bool race_may_return(int ret)
+{
+	if (race->veto)
+		return ret == race->veto || (race->signalled && ret == -EINTR) ||
+		       ((race->may_be_busy || race->blocked) && ret == -EBUSY);
+	switch (ret) {
+	case 0:
+		return !race->blocked;
+	case -EBUSY:
+		return race->blocked || race->may_be_busy;
+	case -EINTR:
+		return race->signalled;
+	default:
+		return false;
+	}
+}
+
+static void race_offline(void)
+{
+	kunit_warning_suppress(race->test) {
+		race->ret = phantom_offline(race->ph);
+		race->warned = kunit_suppressed_warning_count(__kunit_suppress);
+	}
+	clear_thread_flag(TIF_SIGPENDING);
+	if (!race_may_return(race->ret))
+		schedule_fail("offlining returns %d", race->ret);
+	if (race->ret && race->warned)
+		schedule_fail("offlining fails and warns %d times", race->warned);
+	if (!race->ret && race->warned != race->warnings)
+		schedule_fail("offlining warns %d times instead of %d",
+			      race->warned, race->warnings);
+}
+
+/* When nobody holds anything, the memory is as before, and goes offline. */
+static void race_check(void *ctx)
+{
+	if (race->onlined) {
+		unsigned long pfn;
+
+		for (pfn = race->ph->start_pfn; pfn < phantom_end_pfn(race->ph); pfn++)
+			race_check_page(pfn, false);
+		race_compare(&race->online, "after onlining");
+		return;
+	}
+	if (!race->ret)
+		return;
+	race_empty();
+	race_check_pages();
+	race_compare(&race->used, "after a refusal");
+
+	phantom_set(race->ph, phantom_end_pfn(race->ph) - 1, 1, PHANTOM_SKIPPABLE);
+	race->veto = 0;
+	race->warnings = 0;
+	race->signalled = false;
+	race->may_be_busy = false;
+	race->ret = phantom_offline(race->ph);
+	if (race->ret)
+		schedule_fail("offlining returns %d when all rest", race->ret);
+	else
+		race_compare(&race->offline, "after offlining at last");
+	if (!race->ph->zone)
+		race_online();
+}
+
+static void race_run(void *ctx)
+{
+	race_offline();
+	if (race->ret)
+		return;
+	race_empty();
+	race_compare(&race->offline, "after offlining");
+	race_online();
+	race->onlined = true;
+}
+
+static void race_prepare(void *ctx)
+{
+	race->ret = 0;
+	race->onlined = false;
+	race->veto = 0;
+	race->may_be_busy = false;
+	race->signalled = false;
+	race->warnings = 0;
+	race->isolated = NULL;
+	race->deflated = NULL;
+	race->contiguous = 0;
+	race->poisoned = false;
+	if (!race->ph->zone)
+		race_online();
+	race_fill();
+}
+
+static void race_recover(void *ctx)
+{
+	race_empty();
+	phantom_offline_by_force(race->ph);
+}
+
+/*
+ * Actors. What they do in two steps is legal at any time in between, and the
+ * operation has to cope.
+ */
+
+#define TOUCH_SKIPPABLE	BIT(0)
+#define TOUCH_FREE	BIT(1)
+#define TOUCH_LRU	BIT(2)
+#define TOUCH_BALLOON	BIT(3)
+#define TOUCH_ISOLATION	BIT(4)
+#define TOUCH_ALL	U32_MAX
+
+/* Walkers of pfns take a reference to whatever is there, and drop it. */
+enum race_held { HELD_SKIPPABLE, HELD_FREE, HELD_LRU, HELD_BALLOON };
+
+static void hold(enum race_held held, unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	race->held[held] = NULL;
+	if (page && folio_try_get(page_folio(page)))
+		race->held[held] = page_folio(page);
+}
+
+static void let_go(enum race_held held)
+{
+	if (race->held[held])
+		folio_put(race->held[held]);
+	race->held[held] = NULL;
+}
+
+static void get_skippable(void *ctx)
+{
+	hold(HELD_SKIPPABLE, skippable_pfn());
+}
+
+static void put_skippable(void *ctx)
+{
+	let_go(HELD_SKIPPABLE);
+}
+
+static void get_free(void *ctx)
+{
+	hold(HELD_FREE, free_pfn());
+}
+
+static void put_free(void *ctx)
+{
+	let_go(HELD_FREE);
+}
+
+static void get_lru(void *ctx)
+{
+	hold(HELD_LRU, folio_at());
+}
+
+static void put_lru(void *ctx)
+{
+	let_go(HELD_LRU);
+}
+
+static void get_balloon(void *ctx)
+{
+	hold(HELD_BALLOON, balloon_pfn());
+}
+
+static void put_balloon(void *ctx)
+{
+	let_go(HELD_BALLOON);
+}
+
+/* Reclaim takes a folio off the LRU, and puts it back. */
+static void isolate_lru(void *ctx)
+{
+	struct page *page = pfn_to_online_page(folio_at());
+	struct folio *folio;
+
+	if (!page || !PageLRU(page))
+		return;
+	folio = page_folio(page);
+	if (!folio_try_get(folio))
+		return;
+	if (folio_isolate_lru(folio)) {
+		race->isolated = folio;
+		/* It looks like any page in use, which a kernel zone may have. */
+		race->may_be_busy = true;
+	}
+	folio_put(folio);
+}
+
+static void putback_lru(void *ctx)
+{
+	if (race->isolated)
+		folio_putback_lru(race->isolated);
+	race->isolated = NULL;
+}
+
+/* Compaction isolates what it could migrate, and gives up. */
+static void compact(void *ctx)
+{
+#ifdef CONFIG_COMPACTION
+	struct compact_control cc = {
+		.zone = race->ph->zone,
+		.order = -1,
+		.gfp_mask = GFP_KERNEL,
+		.mode = MIGRATE_ASYNC,
+		.ignore_skip_hint = true,
+	};
+
+	if (!pfn_to_online_page(free_pfn()))
+		return;
+	INIT_LIST_HEAD(&cc.migratepages);
+	isolate_migratepages_range(&cc, race->ph->start_pfn,
+				   phantom_end_pfn(race->ph));
+	list_splice_init(&cc.migratepages, &race->compacted);
+	race->may_be_busy |= !list_empty(&race->compacted);
+#endif
+}
+
+static void putback_compacted(void *ctx)
+{
+	putback_movable_pages(&race->compacted);
+}
+
+/* The memory controller reports an error, and later somebody takes it back. */
+static void poison_skippable(void *ctx)
+{
+	struct page *page = pfn_to_online_page(skippable_pfn());
+
+	if (!page || !IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return;
+	SetPageHWPoison(page);
+	race->poisoned = true;
+}
+
+static void unpoison_skippable(void *ctx)
+{
+	struct page *page = pfn_to_page(skippable_pfn());
+	const int count = page_ref_count(page);
+
+	if (!race->poisoned)
+		return;
+	race->poisoned = false;
+#ifdef CONFIG_MEMORY_FAILURE
+	if (!PageHWPoison(page))
+		schedule_fail("PG_hwpoison is lost");
+	if (!unpoison_memory(skippable_pfn()))
+		schedule_fail("a skippable page gets unpoisoned");
+#endif
+	if (page_ref_count(page) != count)
+		schedule_fail("unpoison_memory() makes the count %d from %d",
+			      page_ref_count(page), count);
+	ClearPageHWPoison(page);
+}
+
+/* A driver breaks its promise to change the flag only while nothing happens. */
+static void clear_flag(void *ctx)
+{
+	struct page *page = pfn_to_online_page(skippable_pfn());
+
+	if (!page || !PageOfflineSkippable(page))
+		return;
+	ClearPageOfflineSkippable(page);
+	race->may_be_busy = true;
+}
+
+static void set_flag(void *ctx)
+{
+	struct page *page = pfn_to_online_page(skippable_pfn());
+
+	if (page && race->may_be_busy)
+		SetPageOfflineSkippable(page);
+}
+
+/* A driver does not let the memory go. */
+static void veto(void *ctx)
+{
+	race->veto = -EPERM;
+}
+
+/* Somebody presses Ctrl-C. */
+static void interrupt(void *ctx)
+{
+	race->signalled = true;
+	set_thread_flag(TIF_SIGPENDING);
+}
+
+static void drain(void *ctx)
+{
+	drain_all_pages(race->ph->zone);
+	lru_add_drain_all();
+}
+
+/* A gigantic page is allocated, and freed. */
+#define RACE_NR_CONTIGUOUS	16
+
+static void alloc_contiguous(void *ctx)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	struct page *page = pfn_to_online_page(free_pfn());
+
+	if (!page || want_init_on_alloc(0) ||
+	    (is_migrate_isolate_page(page) && !race->isolation_of_others))
+		return;
+	if (alloc_contig_range(free_pfn(), free_pfn() + RACE_NR_CONTIGUOUS,
+			       ACR_FLAGS_NONE, GFP_KERNEL | __GFP_NOWARN))
+		return;
+	race->contiguous = RACE_NR_CONTIGUOUS;
+	race->may_be_busy = true;
+#endif
+}
+
+/*
+ * A failing alloc_contig_range() undoes the isolation of others, unless the fix
+ * beside the series is applied, and then offlining does not end. See which it
+ * is, and do not have one step in where it is known to do harm.
+ */
+static void find_isolation_of_others(struct kunit *test)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	const unsigned long end_pfn = free_pfn() + pageblock_nr_pages;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			start_isolate_page_range(free_pfn(), end_pfn,
+						 PB_ISOLATE_MODE_MEM_OFFLINE));
+	KUNIT_EXPECT_NE(test, 0,
+			alloc_contig_range(free_pfn(), end_pfn, ACR_FLAGS_NONE,
+					   GFP_KERNEL | __GFP_NOWARN));
+	race->isolation_of_others =
+		is_migrate_isolate_page(pfn_to_page(free_pfn()));
+	undo_isolate_page_range(free_pfn(), end_pfn);
+	if (!race->isolation_of_others)
+		kunit_info(test, "not tried, as it undoes the isolation of others: alloc_contig_range() of isolated memory");
+#endif
+}
+
+static void free_contiguous(void *ctx)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	if (race->contiguous)
+		free_contig_range(free_pfn(), race->contiguous);
+	race->contiguous = 0;
+#endif
+}
+
+/* The balloon is told to deflate. Its driver frees the page a while later. */
+static void deflate(void *ctx)
+{
+	if (!list_empty(&race->balloon.pages))
+		race->deflated = balloon_page_dequeue(&race->balloon);
+}
+
+static void free_deflated(void *ctx)
+{
+	if (race->deflated)
+		__free_page(race->deflated);
+	race->deflated = NULL;
+}
+
+/* User space reads /proc/kpageflags. */
+static void read_memmap(void *ctx)
+{
+	unsigned long pfn;
+
+	for (pfn = race->ph->start_pfn; pfn < phantom_end_pfn(race->ph); pfn += 8) {
+		struct page *page = pfn_to_online_page(pfn);
+		struct page_snapshot ps;
+
+		if (page)
+			snapshot_page(&ps, page);
+	}
+}
+
+/* User space reads and writes /sys/kernel/mm/page_idle. */
+static void walk_idle(void *ctx)
+{
+	unsigned long pfn;
+
+	for (pfn = race->ph->start_pfn; pfn < phantom_end_pfn(race->ph); pfn++) {
+		struct page *page = pfn_to_online_page(pfn);
+		struct folio *folio;
+
+		if (!page || PageTail(page))
+			continue;
+		folio = page_folio(page);
+		if (!folio_test_lru(folio) || !folio_try_get(folio))
+			continue;
+		folio_put(folio);
+	}
+}
+
+#define RACE_STEPS(first, second)						\
+	.step = {								\
+		{ .name = #first, .run = first, .sleeps = true },		\
+		{ .name = #second, .run = second, .sleeps = true,		\
+		  .latest = RACE_LATEST },					\
+	}
+#define RACE_STEP(first, ...)							\
+	.step = { { .name = #first, .run = first, .sleeps = true, ##__VA_ARGS__ } }
+
+static const struct schedule_actor race_actors[] = {
+	{ RACE_STEPS(get_skippable, put_skippable), TOUCH_SKIPPABLE },
+	{ RACE_STEPS(get_free, put_free), TOUCH_FREE },
+	{ RACE_STEPS(get_lru, put_lru), TOUCH_LRU },
+	{ RACE_STEPS(poison_skippable, unpoison_skippable), TOUCH_SKIPPABLE },
+	{ RACE_STEPS(clear_flag, set_flag), TOUCH_SKIPPABLE },
+	{ RACE_STEP(veto, .only = BIT(RACE_GOING_OFFLINE) |
+			      BIT(RACE_GOING_OFFLINE_LAST)), TOUCH_ALL },
+	{ RACE_STEP(interrupt), TOUCH_ALL },
+	{ RACE_STEP(drain), TOUCH_FREE | TOUCH_LRU },
+	{ RACE_STEP(read_memmap), 0 },
+	{ RACE_STEP(walk_idle), TOUCH_LRU },
+	/* The offliner waits for these, and only a kprobe hears of it. */
+	{ RACE_STEPS(get_balloon, put_balloon), TOUCH_BALLOON },
+	{ RACE_STEPS(isolate_lru, putback_lru), TOUCH_LRU },
+	{ RACE_STEPS(compact, putback_compacted), TOUCH_LRU | TOUCH_BALLOON },
+	{ RACE_STEPS(deflate, free_deflated), TOUCH_BALLOON },
+	{ RACE_STEPS(alloc_contiguous, free_contiguous),
+	  TOUCH_FREE | TOUCH_ISOLATION },
+};
+
+/* How many of them need no kprobes. */
+#define RACE_NR_WITHOUT_KPROBES	10
+
+/*
+ * Hooks
+ */
+
+static int race_notify(unsigned long event, void *arg, bool last)
+{
+	const struct memory_notify *notify = arg;
+
+	if (notify->start_pfn != race->ph->start_pfn)
+		return NOTIFY_OK;
+	switch (event) {
+	case MEM_GOING_OFFLINE:
+		schedule_point(RACE_GOING_OFFLINE + last);
+		if (schedule_is_active() && race->veto)
+			return notifier_from_errno(race->veto);
+		break;
+	case MEM_CANCEL_OFFLINE:
+		schedule_point(RACE_CANCEL_OFFLINE + last);
+		break;
+	case MEM_OFFLINE:
+		/* The first chance without kprobes, and nothing has changed. */
+		if (!IS_ENABLED(CONFIG_KPROBES) && !last)
+			race_expect_warnings();
+		schedule_point(RACE_OFFLINE + last);
+		break;
+	case MEM_GOING_ONLINE:
+		schedule_point(RACE_GOING_ONLINE + last);
+		break;
+	case MEM_ONLINE:
+		schedule_point(RACE_ONLINE + last);
+		break;
+	}
+	return NOTIFY_OK;
+}
+
+static int race_notify_before(struct notifier_block *nb, unsigned long event,
+			      void *arg)
+{
+	return race_notify(event, arg, false);
+}
+
+static int race_notify_after(struct notifier_block *nb, unsigned long event,
+			     void *arg)
+{
+	return race_notify(event, arg, true);
+}
+
+static void race_online_page(struct page *page, unsigned int order)
+{
+	schedule_point(RACE_ONLINE_PAGE);
+}
+
+static void race_unhook(void *unused)
+{
+	race->ph->online_page = NULL;
+	unregister_memory_notifier(&race->before);
+	unregister_memory_notifier(&race->after);
+}
+
+static void race_hook(struct kunit *test)
+{
+	/* Phantom memory has one that comes first. */
+	race->before = (struct notifier_block){ race_notify_before, NULL, INT_MAX - 1 };
+	race->after = (struct notifier_block){ race_notify_after, NULL, INT_MIN };
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&race->before));
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&race->after));
+	race->ph->online_page = race_online_page;
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, race_unhook, NULL));
+}
+
+#ifdef CONFIG_KPROBES
+/*
+ * A handler of a kprobe may not sleep, so it has the operation call another
+ * function instead, which takes the same arguments, lets others step in, and
+ * calls the first one again. That time, the handler lets it pass.
+ */
+struct race_probe {
+	struct kprobe kp;
+	void *instead;
+};
+
+/* The probe that is to be passed next, as what it leads to is about to call. */
+static struct race_probe *race_pass;
+
+static int race_probe_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct race_probe *probe = container_of(kp, struct race_probe, kp);
+
+	if (!schedule_is_active())
+		return 0;
+	if (race_pass == probe) {
+		race_pass = NULL;
+		return 0;
+	}
+	instruction_pointer_set(regs, (unsigned long)probe->instead);
+	return 1;
+}
+NOKPROBE_SYMBOL(race_probe_hit);
+
+/* Without one, a kprobe may become a jump, which returns where it came from. */
+static void race_probe_done(struct kprobe *kp, struct pt_regs *regs,
+			    unsigned long flags)
+{
+}
+NOKPROBE_SYMBOL(race_probe_done);
+
+static struct race_probe race_probes[];
+
+static void *race_enter(unsigned int probe, enum race_point point)
+{
+	schedule_point(point);
+	race_pass = &race_probes[probe];
+	return race_probes[probe].kp.addr;
+}
+
+enum {
+	PROBE_PCP_DISABLE, PROBE_LRU_DISABLE, PROBE_ISOLATE, PROBE_ISOLATE_BLOCK,
+	PROBE_SCAN, PROBE_MIGRATE_RANGE, PROBE_MIGRATE_PAGES, PROBE_DISSOLVE,
+	PROBE_TEST, PROBE_OFFLINE_ISOLATED, PROBE_UNDO_ISOLATE,
+};
+
+static void at_pcp_disable(struct zone *zone)
+{
+	typeof(at_pcp_disable) *fn = race_enter(PROBE_PCP_DISABLE,
+						RACE_PCP_DISABLE);
+
+	fn(zone);
+}
+
+static void at_lru_disable(void)
+{
+	typeof(at_lru_disable) *fn = race_enter(PROBE_LRU_DISABLE,
+						RACE_LRU_DISABLE);
+
+	fn();
+}
+
+static int at_isolate(unsigned long start_pfn, unsigned long end_pfn,
+		      enum pb_isolate_mode mode)
+{
+	typeof(at_isolate) *fn = race_enter(PROBE_ISOLATE, RACE_ISOLATE);
+
+	return fn(start_pfn, end_pfn, mode);
+}
+
+static int at_isolate_block(struct page *page, enum pb_isolate_mode mode,
+			    unsigned long start_pfn, unsigned long end_pfn)
+{
+	typeof(at_isolate_block) *fn = race_enter(PROBE_ISOLATE_BLOCK,
+						  RACE_ISOLATE_BLOCK);
+
+	return fn(page, mode, start_pfn, end_pfn);
+}
+
+static int at_scan(unsigned long start, unsigned long end, unsigned long *pfn)
+{
+	typeof(at_scan) *fn = race_enter(PROBE_SCAN, RACE_SCAN);
+
+	return fn(start, end, pfn);
+}
+
+static void at_migrate_range(unsigned long start_pfn, unsigned long end_pfn)
+{
+	typeof(at_migrate_range) *fn = race_enter(PROBE_MIGRATE_RANGE,
+						  RACE_MIGRATE_RANGE);
+
+	fn(start_pfn, end_pfn);
+}
+
+static int at_migrate_pages(struct list_head *from, new_folio_t get_new_folio,
+			    free_folio_t put_new_folio, unsigned long private,
+			    enum migrate_mode mode, enum migrate_reason reason,
+			    unsigned int *ret_succeeded)
+{
+	typeof(at_migrate_pages) *fn = race_enter(PROBE_MIGRATE_PAGES,
+						  RACE_MIGRATE_PAGES);
+
+	return fn(from, get_new_folio, put_new_folio, private, mode, reason,
+		  ret_succeeded);
+}
+
+static int at_dissolve(unsigned long start_pfn, unsigned long end_pfn)
+{
+	typeof(at_dissolve) *fn = race_enter(PROBE_DISSOLVE, RACE_DISSOLVE);
+
+	return fn(start_pfn, end_pfn);
+}
+
+static int at_test(unsigned long start_pfn, unsigned long end_pfn,
+		   enum pb_isolate_mode mode)
+{
+	typeof(at_test) *fn = race_enter(PROBE_TEST, RACE_TEST);
+
+	return fn(start_pfn, end_pfn, mode);
+}
+
+static unsigned long at_offline_isolated(unsigned long start_pfn,
+					 unsigned long end_pfn)
+{
+	typeof(at_offline_isolated) *fn = race_enter(PROBE_OFFLINE_ISOLATED,
+						     RACE_OFFLINE_ISOLATED);
+
+	race_expect_warnings();
+	return fn(start_pfn, end_pfn);
+}
+
+static void at_undo_isolate(unsigned long start_pfn, unsigned long end_pfn)
+{
+	typeof(at_undo_isolate) *fn = race_enter(PROBE_UNDO_ISOLATE,
+						 RACE_UNDO_ISOLATE);
+
+	fn(start_pfn, end_pfn);
+}
+
+#define RACE_PROBE(name, function)						\
+	{									\
+		.kp = { .symbol_name = name, .pre_handler = race_probe_hit,	\
+			.post_handler = race_probe_done },			\
+		.instead = function,						\
+	}
+
+static struct race_probe race_probes[] = {
+	[PROBE_PCP_DISABLE] = RACE_PROBE("zone_pcp_disable", at_pcp_disable),
+	[PROBE_LRU_DISABLE] = RACE_PROBE("lru_cache_disable", at_lru_disable),
+	[PROBE_ISOLATE] = RACE_PROBE("start_isolate_page_range", at_isolate),
+	[PROBE_ISOLATE_BLOCK] = RACE_PROBE("set_migratetype_isolate",
+					   at_isolate_block),
+	[PROBE_SCAN] = RACE_PROBE("scan_movable_pages", at_scan),
+	[PROBE_MIGRATE_RANGE] = RACE_PROBE("do_migrate_range", at_migrate_range),
+	[PROBE_MIGRATE_PAGES] = RACE_PROBE("migrate_pages", at_migrate_pages),
+	[PROBE_DISSOLVE] = RACE_PROBE("dissolve_free_hugetlb_folios", at_dissolve),
+	[PROBE_TEST] = RACE_PROBE("test_pages_isolated", at_test),
+	[PROBE_OFFLINE_ISOLATED] = RACE_PROBE("__offline_isolated_pages",
+					      at_offline_isolated),
+	[PROBE_UNDO_ISOLATE] = RACE_PROBE("undo_isolate_page_range",
+					  at_undo_isolate),
+};
+
+static void race_unregister_probe(void *kp)
+{
+	unregister_kprobe(kp);
+}
+
+static unsigned int race_hook_functions(struct kunit *test)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(race_probes); i++) {
+		struct kprobe *kp = &race_probes[i].kp;
+
+		/* From the last time. */
+		kp->addr = NULL;
+		kp->flags = 0;
+		KUNIT_ASSERT_EQ_MSG(test, 0, register_kprobe(kp), "%s",
+				    kp->symbol_name);
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test,
+							  race_unregister_probe,
+							  kp));
+	}
+	return ARRAY_SIZE(race_actors);
+}
+#else
+static unsigned int race_hook_functions(struct kunit *test)
+{
+	return RACE_NR_WITHOUT_KPROBES;
+}
+#endif /* CONFIG_KPROBES */
+
+/*
+ * The suite
+ */
+
+struct race_param {
+	const char *name;
+	enum mmop online_type;
+	bool blocked;
+};
+
+static const struct race_param race_params[] = {
+	{ "offline_movable", MMOP_ONLINE_MOVABLE, false },
+	{ "offline_kernel", MMOP_ONLINE_KERNEL, false },
+	{ "refuse_movable", MMOP_ONLINE_MOVABLE, true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(race, race_params, name);
+
+/*
+ * Whoever steps in while memory goes offline, and wherever that is: the memory
+ * goes offline or is refused for a reason that is there, what is refused is as
+ * before, no page is lost or both free and owned, no counter is wrong, and it
+ * ends.
+ */
+static void offlining_stands_every_schedule(struct kunit *test)
+{
+	const struct race_param *param = test->param_value;
+	struct schedule_stats stats = {};
+	struct schedule_model model = {
+		.name = param->name,
+		.point = race_points,
+		.nr_points = ARRAY_SIZE(race_points),
+		.actor = race_actors,
+		.prepare = race_prepare,
+		.run = race_run,
+		.check = race_check,
+		.recover = race_recover,
+	};
+	ktime_t start;
+	bool ok;
+
+	if (schedule_string && !schedule_is_for(&model, schedule_string))
+		kunit_skip(test, "races.schedule is another one");
+
+	race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, race);
+	race->test = test;
+	race->online_type = param->online_type;
+	race->ph = phantom_memory_get(test);
+	INIT_LIST_HEAD(&race->compacted);
+	race_create_balloon();
+	race_create_mapping(test);
+	race_anchor(test);
+	phantom_snapshot_take(&race->offline);
+	race_online();
+	phantom_snapshot_take(&race->online);
+	race_fill();
+	race_empty();
+	phantom_snapshot_take(&race->used);
+	find_isolation_of_others(test);
+	race_hook(test);
+	model.nr_actors = race_hook_functions(test);
+	phantom_offline_by_force(race->ph);
+	race->blocked = param->blocked;
+
+	if (schedule_string) {
+		schedule_replay(test, &model, schedule_string);
+		return;
+	}
+	start = ktime_get();
+	ok = schedule_search(test, &model, depth, &stats);
+	if (ok && random)
+		ok = schedule_random(test, &model, seed, random, &stats);
+	kunit_info(test, "%lu schedules of %u points and %u actors in %lld ms; %lu more are not legal, and %lu equal others",
+		   stats.ran, stats.points, model.nr_actors,
+		   ktime_ms_delta(ktime_get(), start), stats.illegal, stats.same);
+}
+
+static struct kunit_case offline_skippable_races_cases[] = {
+	KUNIT_CASE_PARAM(offlining_stands_every_schedule, race_gen_params),
+	{}
+};
+
+static struct kunit_suite offline_skippable_races_suite = {
+	.name = "offline_skippable_races",
+	.init = offline_skippable_init,
+	.suite_exit = offline_skippable_suite_exit,
+	.test_cases = offline_skippable_races_cases,
+};
+
+kunit_test_suite(offline_skippable_races_suite);
+
+MODULE_DESCRIPTION("KUnit tests for races of offlining memory with others");
+MODULE_LICENSE("GPL");
