@@ -731,7 +731,8 @@ static int watch_notify(struct notifier_block *nb, unsigned long event,
 }
 
 /* Drop @refs references to one of them. */
-static void give_up(struct device_watch *watch, unsigned int i, unsigned int refs)
+static void stop_watching(struct device_watch *watch, unsigned int i,
+			  unsigned int refs)
 {
 	while (refs--)
 		put_device(watch->devs[i]);
@@ -744,7 +745,7 @@ static void stop_watch(void *arg)
 
 	bus_unregister_notifier(watch->bus, &watch->nb);
 	for (i = 0; i < watch->nr; i++)
-		give_up(watch, i, NR_WATCH_REFS);
+		stop_watching(watch, i, NR_WATCH_REFS);
 }
 
 static int get_bus(struct memory_block *mem, void *arg)
@@ -790,7 +791,7 @@ static void expect_given_up(struct device_watch *watch, unsigned int nr)
 
 		KUNIT_EXPECT_FALSE(watch->test, device_is_registered(dev));
 		KUNIT_EXPECT_EQ(watch->test, NR_WATCH_REFS, refs);
-		give_up(watch, i, refs);
+		stop_watching(watch, i, refs);
 	}
 	watch->nr = 0;
 }
