@@ -10,6 +10,7 @@
 #define _KUNIT_MEMORY_COMPAT_H
 
 #include <kunit/test.h>
+#include <kunit/test-bug.h>
 #include <linux/bug.h>
 #include <linux/gfp.h>
 #include <linux/hrtimer.h>
@@ -446,6 +447,20 @@ kunit_suppressed_warning_count(struct kunit_suppressed_warning *w)
 	KUNIT_EXPECT_EQ(test,							\
 			kunit_suppressed_warning_count(__kunit_suppress),	\
 			expected)
+
+static inline bool (**kunit_warning_hook(void))(bool)
+{
+	return NULL;
+}
+#else
+/*
+ * Where the function is kept that is asked at each warning whether a test
+ * suppresses it. NULL: an older kernel asks nobody.
+ */
+static inline bool (**kunit_warning_hook(void))(bool)
+{
+	return &kunit_hooks.is_suppressed_warning;
+}
 #endif /* kunit_warning_suppress */
 
 #endif /* _KUNIT_MEMORY_COMPAT_H */

@@ -6,11 +6,14 @@
  * gets to allocate the memory that the tests hotplug.
  */
 #include <linux/gfp.h>
+#include <linux/irqflags.h>
+#include <linux/lockdep.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/page_ref.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "offline_skippable.h"
@@ -189,6 +192,60 @@ static void offlining_warns_about_skippable_page_with_wrong_count(struct kunit *
 }
 
 /*
+ * What a warning is watched for: whether a lock is held that is taken with
+ * interrupts off. Without lockdep, these tell; and on x86, they are at a warning
+ * as they were before it.
+ */
+static struct warning_watch {
+	bool (*hook)(bool count);
+	spinlock_t *lock;
+	unsigned int locked;
+} warning_watch;
+
+static bool watch_warning(bool count)
+{
+	if (count && (IS_ENABLED(CONFIG_LOCKDEP) ?
+		      lockdep_is_held(warning_watch.lock) : irqs_disabled()))
+		warning_watch.locked++;
+	return warning_watch.hook(count);
+}
+
+static void unwatch_warnings(void *unused)
+{
+	WRITE_ONCE(*kunit_warning_hook(), warning_watch.hook);
+}
+
+/*
+ * __offline_isolated_pages() warns without zone->lock held.
+ */
+static void offlining_warns_without_zone_lock(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_isolated(test);
+
+	require_warnings(test);
+	if (!kunit_warning_hook())
+		kunit_skip(test, "KUnit calls nothing at a warning");
+	if (!IS_ENABLED(CONFIG_LOCKDEP) && !IS_ENABLED(CONFIG_X86))
+		kunit_skip(test, "a warning does not tell of locks without lockdep");
+
+	warning_watch = (struct warning_watch) {
+		.hook = *kunit_warning_hook(),
+		.lock = &ph->zone->lock,
+	};
+	WRITE_ONCE(*kunit_warning_hook(), watch_warning);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, unwatch_warnings, NULL));
+
+	phantom_set(ph, ph->start_pfn + 1, 1, PHANTOM_OFFLINE);
+	set_page_count(pfn_to_page(ph->start_pfn + 2), 2);
+	kunit_warning_suppress(test) {
+		expect_offlined(ph, ph->nr_pages);
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 2);
+	}
+	KUNIT_EXPECT_EQ(test, 0, warning_watch.locked);
+}
+
+/*
  * __offline_isolated_pages() does not count a skippable page that is HWPoison.
  */
 static void offlining_does_not_count_hwpoisoned_skippable_page(struct kunit *test)
@@ -248,6 +305,7 @@ static struct kunit_case offline_skippable_offline_cases[] = {
 	KUNIT_CASE_PARAM(offlining_warns_about_nonskippable_page, zone_gen_params),
 	KUNIT_CASE_PARAM(offlining_warns_about_skippable_page_with_wrong_count,
 			 wrong_count_gen_params),
+	KUNIT_CASE_PARAM(offlining_warns_without_zone_lock, zone_gen_params),
 	KUNIT_CASE_PARAM(offlining_does_not_count_hwpoisoned_skippable_page,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(offlining_counts_other_hwpoisoned_pages, zone_gen_params),
