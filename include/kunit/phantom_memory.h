@@ -51,6 +51,7 @@ struct memory_block;
  * @size: size in bytes; of hotplugged memory, a multiple of
  *	memory_block_size_bytes()
  * @nid: the node that the memory was added to
+ * @obstacle: why the memory is borrowed, rather than hotplugged; otherwise NULL
  * @home: of borrowed memory, the zone that it was allocated from; otherwise NULL
  * @zone: the zone of the online part, NULL while everything is offline
  * @start_pfn: the first pfn of the online part
@@ -66,6 +67,7 @@ struct phantom_memory {
 	u64 start;
 	u64 size;
 	int nid;
+	const char *obstacle;
 	struct zone *home;
 
 	struct zone *zone;
@@ -101,8 +103,10 @@ static inline unsigned long phantom_end_pfn(const struct phantom_memory *ph)
  */
 static inline bool phantom_is_borrowed(const struct phantom_memory *ph)
 {
-	return ph->home;
+	return ph->obstacle;
 }
+
+void phantom_require_hotplugged(const struct phantom_memory *ph);
 
 void phantom_require(struct kunit *test);
 void phantom_guard(struct kunit *test);

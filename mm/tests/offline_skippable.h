@@ -266,8 +266,7 @@ static inline int offline_skippable_init(struct kunit *test)
  */
 static inline int offline_skippable_hotplug_init(struct kunit *test)
 {
-	if (phantom_is_borrowed(phantom_memory_get(test)))
-		kunit_skip(test, "borrowed memory cannot be hotplugged");
+	phantom_require_hotplugged(phantom_memory_get(test));
 	return offline_skippable_init(test);
 }
 

@@ -131,6 +131,7 @@ struct phantom_memory *phantom_borrow(struct kunit *test, const char *obstacle)
 	}
 	ph->test = test;
 	ph->provider = &phantom_borrow_provider;
+	ph->obstacle = obstacle;
 	ph->home = page_zone(pages);
 	ph->nid = page_to_nid(pages);
 	ph->start = PFN_PHYS(page_to_pfn(pages));

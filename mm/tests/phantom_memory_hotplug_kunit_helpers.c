@@ -359,11 +359,15 @@ static void phantom_hotplug_online(struct phantom_memory *ph,
 	phantom_finish_online(ph, ret);
 }
 
-/* Skip a test case of hotplug if @ph is borrowed. */
-static void phantom_require_hotplugged(struct phantom_memory *ph)
+/**
+ * phantom_require_hotplugged() - skip a test case of hotplug if memory is borrowed
+ * @ph: the phantom memory
+ */
+void phantom_require_hotplugged(const struct phantom_memory *ph)
 {
 	if (phantom_is_borrowed(ph))
-		kunit_skip(ph->test, "borrowed memory cannot be hotplugged");
+		kunit_skip(ph->test, "%s, and borrowed memory cannot go offline",
+			   ph->obstacle);
 }
 
 /**

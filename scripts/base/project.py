@@ -24,14 +24,16 @@ MM, VIRTIO, QEMU_VIRTIO = "offline_skippable*", "virtio_mem*", "virtio_mem_qemu*
 MM_SUITES = (MM, "memory_hotplug*")
 # A kernel that is meant to have all fixes is booted with this.
 FAIL_KNOWN_BUGS = "kunit.fail_known_bugs=1"
-# Their kunitconfigs, and our fragments beside kunit.py's own.
+# Their kunitconfigs, and what User Mode Linux has instead; our fragments beside kunit.py's own.
 KUNITCONFIGS = ("mm/tests/.kunitconfig", "drivers/virtio/tests/.kunitconfig")
+UML, UML_KUNITCONFIGS = "um", ("mm/tests/uml/.kunitconfig",)
 FRAGMENT = "tools/testing/kunit/configs/offline_skippable_{}.config"
 QEMU_FRAGMENT = "tools/testing/kunit/configs/virtio_mem_qemu.config"
 # For each --config: fragments that come before the kunitconfigs, and those that
-# come after them and override them.
-CONFIGS = {"trimmed": ((FRAGMENT.format("trimmed"),), ()),
-           "debug": ((FRAGMENT.format("trimmed"),), (FRAGMENT.format("debug"),)),
+# come after them and override them. Some are for an architecture alone.
+FOR_ARCH_ALONE = {FRAGMENT.format(f"trimmed_{arch}"): arch for arch in ("arm64", "x86_64")}
+TRIMMED = (FRAGMENT.format("trimmed"), *FOR_ARCH_ALONE)
+CONFIGS = {"trimmed": (TRIMMED, ()), "debug": (TRIMMED, (FRAGMENT.format("debug"),)),
            "plain": ((), ())}
 
 HOW_TO_RUN = "./tools/testing/kunit/kunit.py run --arch={arch} --kunitconfig=mm/tests"

@@ -12,7 +12,7 @@ from base.files import BUILD, REPO, write
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import coloured, result
-from base.project import CONFIGS, KUNITCONFIGS
+from base.project import ARCH, CONFIGS, FOR_ARCH_ALONE, KUNITCONFIGS
 from guest import boot
 from guest import build as kernels
 from guest.setup import Setup
@@ -78,7 +78,7 @@ def _prove(series: Series, commit: str, tree: Path, setup: Setup) -> Proof:
 
 def _kunitconfig(tree: Path) -> Path:
     """The options of the suites that a commit has, and what builds the code under test."""
-    lines = [line for path in CONFIGS["trimmed"][0]
+    lines = [line for path in CONFIGS["trimmed"][0] if FOR_ARCH_ALONE.get(path, ARCH) == ARCH
              for line in (REPO / path).read_text().splitlines()]
     lines += [line for path in KUNITCONFIGS if (tree / path).is_file()
               for line in (tree / path).read_text().splitlines()]

@@ -11,7 +11,7 @@ from typing import Tuple
 
 from base.process import CPUS
 from base.project import ARCH, CONFIG, CONFIGS, FAIL_KNOWN_BUGS, KERNEL
-from guest.setup import Setup
+from guest.setup import Setup, prefix
 from series.worktree import Source, resolved
 
 
@@ -83,7 +83,8 @@ def add_build(parser: argparse.ArgumentParser, build_dir: bool = True) -> None:
     group.add_argument("--arch", type=architecture, default=ARCH,
                        help="architecture, as kunit.py names it (default: %(default)s)")
     group.add_argument("--cross_compile", default="", metavar="PREFIX",
-                       help="prefix of the compiler's name, such as aarch64-linux-gnu-")
+                       help="prefix of the compiler's name, if that is not Debian's, such as "
+                       "aarch64-linux-gnu-")
     group.add_argument("--llvm", default="", metavar="1|-VERSION|DIR/",
                        help="build with clang, as the kernel's LLVM= says which")
     group.add_argument("--config", choices=sorted(CONFIGS), default=CONFIG,
@@ -141,7 +142,9 @@ def setup(args: argparse.Namespace) -> Setup:
         kunit_args.append(f"--kernel_args={FAIL_KNOWN_BUGS}")
     if given.get("filter_glob"):
         kunit_args.append(given["filter_glob"])
-    return Setup(given.get("arch", ARCH), given.get("config", CONFIG),
-                 given.get("cross_compile", ""), given.get("llvm", ""),
+    arch, llvm = given.get("arch", ARCH), given.get("llvm", "")
+    # clang is a compiler for all architectures.
+    cross_compile = given.get("cross_compile") or ("" if llvm else prefix(arch))
+    return Setup(arch, given.get("config", CONFIG), cross_compile, llvm,
                  tuple(given.get("kconfig_add", ())), given.get("build_dir"),
                  given.get("jobs", CPUS), tuple(kunit_args), given.get("verbose", False))

@@ -25,6 +25,7 @@ from base.files import is_full, write
 from base.outcome import Exit, Fail, no_space
 from base.process import run, spawn
 from base.progress import Progress, say
+from base.project import UML
 from guest import kvm
 from guest.build import Kernel
 from guest.verdict import Verdict, before_any_case, judge, ktap
@@ -72,8 +73,9 @@ def boot(kernel: Kernel, *arguments: str, patience: int = PATIENCE,
 
 def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int,
           judge_by: Optional[Path]) -> Tuple[Verdict, str]:
-    binary = f"qemu-system-{kernel.guest['qemu_arch']}"
-    if not shutil.which(binary):
+    uml = kernel.setup.arch == UML
+    binary = "" if uml else f"qemu-system-{kernel.guest['qemu_arch']}"
+    if binary and not shutil.which(binary):
         raise Fail(Exit.MISSING, f"{binary} is not there any more",
                    "install it again, and run the same command again")
     results, pidfile = kernel.out / "results.json", kernel.out / "qemu.pid"
@@ -86,7 +88,8 @@ def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int,
     command = kernel.kunit("exec", f"--timeout={patience}",
                            *(f"--kernel_args={argument}" for argument in
                              (*kernel_arguments(kernel), TIMES)),
-                           f"--qemu_args=-pidfile {shlex.quote(str(pidfile))}",
+                           *([] if uml else
+                             [f"--qemu_args=-pidfile {shlex.quote(str(pidfile))}"]),
                            *kernel.qemu_config(), *files, *arguments,
                            *kernel.setup.kunit_args)
     given = [argument for argument in kernel.setup.kunit_args

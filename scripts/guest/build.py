@@ -22,8 +22,8 @@ from base.files import BUILD, cache, digest, is_full, need_space, write
 from base.outcome import Exit, Fail, no_space
 from base.process import run, spawn
 from base.progress import Progress, say
-from base.project import CONFIGS, KUNITCONFIGS
-from guest.setup import Setup
+from base.project import ARCH, CONFIGS, FOR_ARCH_ALONE, UML
+from guest.setup import MACHINES, Setup, suites
 
 # What make prints as it goes: "  CC      mm/page_isolation.o"
 STEP = re.compile(r"^  [A-Z][A-Z0-9_]*( \[M\])? +\S")
@@ -42,6 +42,9 @@ QEMU_ARCH = QemuArchParams(**{parameters!r})
 PVH = "CONFIG_PVH=y"
 # Our notes in a build folder; they say as well that the folder is ours.
 STATE = ".offline-skippable"
+
+# User Mode Linux is a program of this machine: kunit.py starts it without QEMU.
+UML_GUEST = {"linux_arch": UML, "kernel_path": "linux"}
 
 QEMU_PARAMS = """
 import importlib, json, sys
@@ -107,9 +110,11 @@ class Kernel:
         """Those that the tree has; some it must have."""
         if self.configs:
             return list(self.configs)
-        wanted = [*CONFIGS[self.setup.config][0], *KUNITCONFIGS]
+        arch = self.setup.arch
+        wanted = [*(path for path in CONFIGS[self.setup.config][0]
+                    if FOR_ARCH_ALONE.get(path, arch) == arch), *suites(arch)]
         found = [path for path in wanted if (self.tree / path).is_file()]
-        missing = {wanted[0], KUNITCONFIGS[0]} - set(found)
+        missing = {wanted[0], suites(arch)[0]} - set(found)
         if missing:
             raise Fail(Exit.BAD_INPUT, f"{self.tree} has no {', '.join(sorted(missing))}",
                        "the series it carries is an older one: update it, or pass "
@@ -127,11 +132,33 @@ class Kernel:
 
 def describe(tree: Path, setup: Setup, wrapper: Tuple[str, ...] = ()) -> Kernel:
     """Work out where and how to build; nothing is made yet. (But code of the tree is run.)"""
+    qemu = UML_GUEST if setup.arch == UML else _qemu(tree, setup, wrapper)
+    more = setup.kconfig_add
+    name = f"{tree.name}-{setup.config}-{setup.arch}{'-llvm' if setup.llvm else ''}"
+    if more:
+        name += f"-{digest(*(option.encode() for option in more))[:8]}"
+    for path in CONFIGS[setup.config][1]:
+        more = (*fragment(tree, path), *more)
+    if setup.arch in MACHINES:
+        more = (*MACHINES[setup.arch].needs, *more)
+    kernel = Kernel(tree, setup.build_dir or BUILD / "out" / name, setup, qemu, more,
+                    wrapper=wrapper)
+    # QEMU boots a kernel with PVH as it is linked: neither has it to be compressed
+    # on the host, nor decompressed by an emulated processor.
+    if setup.arch == ARCH and any(PVH in (tree / path).read_text().splitlines()
+                                  for path in CONFIGS[setup.config][0]
+                                  if (tree / path).is_file()):
+        return as_linked(kernel)
+    return kernel
+
+
+def _qemu(tree: Path, setup: Setup, wrapper: Tuple[str, ...]) -> Dict[str, Any]:
+    """kunit.py's own description of the guest."""
     configs = tree / "tools/testing/kunit/qemu_configs"
     known = sorted(path.stem for path in configs.glob("*.py"))
     if setup.arch not in known:
         raise Fail(Exit.BAD_INPUT, f"kunit.py of {tree} does not know --arch={setup.arch}",
-                   f"use one of: {', '.join(known)}")
+                   f"use one of: {', '.join([*known, UML])}")
     done = run([*wrapper, sys.executable, "-I", "-B", "-c", QEMU_PARAMS,
                 str(tree / "tools/testing"), setup.arch])
     qemu = _parameters(done.stdout) if done.returncode == 0 else {}
@@ -139,20 +166,7 @@ def describe(tree: Path, setup: Setup, wrapper: Tuple[str, ...] = ()) -> Kernel:
         raise Fail(Exit.BUILD, f"{configs}/{setup.arch}.py cannot be read: "
                    f"{done.stderr.strip() or 'it does not say what guest there is to be'}",
                    "mend tools/testing/kunit of that kernel")
-    more = setup.kconfig_add
-    name = f"{tree.name}-{setup.config}-{setup.arch}{'-llvm' if setup.llvm else ''}"
-    if more:
-        name += f"-{digest(*(option.encode() for option in more))[:8]}"
-    for path in CONFIGS[setup.config][1]:
-        more = (*fragment(tree, path), *more)
-    kernel = Kernel(tree, setup.build_dir or BUILD / "out" / name, setup, qemu, more,
-                    wrapper=wrapper)
-    # QEMU boots a kernel with PVH as it is linked: neither has it to be compressed
-    # on the host, nor decompressed by an emulated processor.
-    if any(PVH in (tree / path).read_text().splitlines()
-           for path in CONFIGS[setup.config][0] if (tree / path).is_file()):
-        return as_linked(kernel)
-    return kernel
+    return qemu
 
 
 def as_linked(kernel: Kernel) -> Kernel:

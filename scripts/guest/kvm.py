@@ -34,7 +34,7 @@ KVM, EMULATED = "kvm", "tcg"
 def environment(arch: str) -> Dict[str, str]:
     """The environment for kunit.py: PATH leads to the shim where KVM must be avoided."""
     env = child_env()
-    if accelerator(arch) == EMULATED:
+    if arch in MACHINES and accelerator(arch) == EMULATED:
         shim = BUILD / "bin" / f"qemu-system-{MACHINES[arch].qemu}"
         data = SHIM.read_bytes()
         if not shim.exists() or shim.read_bytes() != data:

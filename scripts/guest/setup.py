@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from base.process import CPUS
-from base.project import ARCH, CONFIG
+from base.project import ARCH, CONFIG, KUNITCONFIGS, UML, UML_KUNITCONFIGS
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Machine:
     linux: str  # the processors that are it, as uname -m says
     prefix: str  # of its cross compiler
     compiler: str  # ... and the package that has that
+    suites: Tuple[str, ...] = KUNITCONFIGS  # kunitconfigs of those that it can have
+    needs: Tuple[str, ...] = ()  # options without which it has no memory hotplug
 
 
 MACHINES: Dict[str, Machine] = {
@@ -27,12 +30,29 @@ MACHINES: Dict[str, Machine] = {
     "i386": Machine("i386", "x86", "x86_64", "i686-linux-gnu-", "gcc-i686-linux-gnu"),
     "arm64": Machine("aarch64", "arm", "aarch64", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu"),
     "arm": Machine("arm", "arm", "armv7l", "arm-linux-gnueabihf-", "gcc-arm-linux-gnueabihf"),
-    "powerpc": Machine("ppc64", "ppc", "ppc64", "powerpc64-linux-gnu-", "gcc-powerpc64-linux-gnu"),
+    "loongarch": Machine("loongarch64", "misc", "loongarch64", "loongarch64-linux-gnu-",
+                         "gcc-loongarch64-linux-gnu", KUNITCONFIGS[:1]),
+    "powerpc": Machine("ppc64", "ppc", "ppc64", "powerpc64-linux-gnu-", "gcc-powerpc64-linux-gnu",
+                       KUNITCONFIGS[:1]),
     "powerpcle": Machine("ppc64", "ppc", "ppc64le", "powerpc64le-linux-gnu-",
-                         "gcc-powerpc64le-linux-gnu"),
-    "riscv": Machine("riscv64", "misc", "riscv64", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu"),
+                         "gcc-powerpc64le-linux-gnu", KUNITCONFIGS[:1]),
+    "riscv": Machine("riscv64", "misc", "riscv64", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu",
+                     needs=("CONFIG_SPARSEMEM_MANUAL=y",)),
     "s390": Machine("s390x", "misc", "s390x", "s390x-linux-gnu-", "gcc-s390x-linux-gnu"),
 }
+
+
+def suites(arch: str) -> Tuple[str, ...]:
+    """The kunitconfigs of the suites that there are for an architecture."""
+    if arch == UML:
+        return UML_KUNITCONFIGS
+    return MACHINES[arch].suites if arch in MACHINES else KUNITCONFIGS
+
+
+def prefix(arch: str) -> str:
+    """Of the compiler's name, where this machine's own does not build for `arch`."""
+    machine = MACHINES.get(arch)
+    return machine.prefix if machine and machine.linux != platform.machine() else ""
 
 
 @dataclass(frozen=True)

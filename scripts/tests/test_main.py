@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import unittest
+from unittest import mock
 from pathlib import Path
 from typing import List
 
@@ -65,6 +66,17 @@ class MainTest(unittest.TestCase):
                       ["kunit", "--kd=x"]):
             with self.subTest(words):
                 self.refused(*words)
+
+    def test_an_architecture_has_the_compiler_that_this_machine_needs_for_it(self) -> None:
+        with mock.patch("platform.machine", return_value="x86_64"):
+            for words, prefix in (("--arch=x86_64", ""), ("--arch=i386", ""), ("--arch=um", ""),
+                                  ("--arch=arm64", "aarch64-linux-gnu-"),
+                                  ("--arch=arm64 --llvm=1", ""),
+                                  ("--arch=arm64 --cross_compile=a-", "a-")):
+                with self.subTest(words):
+                    self.assertEqual(setup(*words.split()).cross_compile, prefix)
+        with mock.patch("platform.machine", return_value="aarch64"):
+            self.assertEqual(setup("--arch=arm64").cross_compile, "")
 
     def test_kdir_may_be_relative_have_spaces_or_a_tilde(self) -> None:
         self.assertEqual(arguments.path("../my linux"), Path.cwd().parent / "my linux")

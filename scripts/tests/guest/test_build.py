@@ -147,6 +147,25 @@ class BuildTest(fixture.Case):
             build.describe(self.kernel, self.setup(arch="vax"))
         self.assertIn("x86_64", caught.exception.remedy)
 
+    def test_user_mode_linux_has_no_guest_and_suites_of_its_own(self) -> None:
+        fixture.lay(self.kernel, {"mm/tests/uml/.kunitconfig": "CONFIG_KUNIT=y\n"})
+        uml = build.describe(self.kernel, self.setup(config="plain", arch="um"))
+        self.assertEqual(uml.image.name, "linux")
+        self.assertEqual(uml.kunitconfigs(), ["mm/tests/uml/.kunitconfig"])
+
+    def test_fragments_are_for_all_architectures_or_for_one(self) -> None:
+        names = [FRAGMENT.format(f"trimmed{arch}") for arch in ("", "_arm64", "_x86_64")]
+        fixture.lay(self.kernel, {**dict.fromkeys(names, "CONFIG_EXPERT=y\n"),
+                                  TOP + "qemu_configs/arm64.py": MACHINE})
+        for arch, own in (("x86_64", names[2]), ("arm64", names[1])):
+            found = build.describe(self.kernel, self.setup(arch=arch)).kunitconfigs()
+            self.assertEqual(found, [names[0], own, "mm/tests/.kunitconfig"])
+
+    def test_what_an_architecture_needs_for_hotplug_is_asked_for(self) -> None:
+        fixture.lay(self.kernel, {TOP + "qemu_configs/riscv.py": MACHINE})
+        made = build.describe(self.kernel, self.setup(config="plain", arch="riscv"))
+        self.assertEqual(made.more, ("CONFIG_SPARSEMEM_MANUAL=y",))
+
     def test_a_kunit_py_that_cannot_be_read_is_the_kernels_fault(self) -> None:
         fixture.lay(self.kernel, {TOP + "qemu_configs/x86_64.py": "import nothing\n"})
         with self.assertRaises(Fail) as caught:
