@@ -175,10 +175,14 @@ static bool ask_for(struct qemu_mem *qm, u64 size)
 	return false;
 }
 
+/* Nobody resized the device, or somebody refused to. */
+static bool unanswered;
+
 /* Have the device resized, and wait until the driver plugged that much. */
 static bool try_to_resize(struct qemu_mem *qm, u64 size, u64 plugged)
 {
 	if (!ask_for(qm, size)) {
+		unanswered = true;
 		KUNIT_FAIL(qm->test, "nobody resized the device to %llu", size);
 		return false;
 	}
@@ -575,6 +579,8 @@ static int qemu_mem_init(struct kunit *test)
 
 	if (lost)
 		kunit_skip(test, "the device was lost in an earlier test case");
+	if (unanswered)
+		kunit_skip(test, "there was no answer in an earlier test case");
 	set_online_type(test, MMOP_OFFLINE);
 	require_listener(qm);
 	lost = !resize_to_nothing(qm);
