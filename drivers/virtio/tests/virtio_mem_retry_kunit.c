@@ -514,19 +514,42 @@ static struct vmt_work *start_vmt_work(struct vmt *vmt, work_func_t fn)
 	return w;
 }
 
+/**
+ * struct held_param - the last request of the driver
+ * @desc: in words
+ * @plug: whether the driver plugs memory, otherwise it unplugs some
+ */
+struct held_param {
+	const char *desc;
+	bool plug;
+};
+
+static const struct held_param held_params[] = {
+	{ "UNPLUG, of a part of a memory block", false },
+	{ "PLUG, of a new memory block", true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(held, held_params, desc);
+
 /*
  * Unloading virtio-mem waits until the device has answered the last request, and
- * pages match what is plugged after that.
+ * after that, pages match what is plugged.
+ *
+ * The driver has a memory block locked while it unplugs some of it, but not
+ * while it plugs a new one.
  */
 static void unloading_waits_for_the_last_answer(struct kunit *test)
 {
-	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
+	const struct held_param *param = test->param_value;
+	const u64 size = param->plug ? VMT_SB : VMT_MB - VMT_SB;
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 1,
+				    param->plug ? 0 : VMT_MB);
 	struct vmt_work *work;
 
 	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
 		.nth = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
 	});
-	virtio_mem_device_resize(&vmt->dev, VMT_MB - VMT_SB);
+	virtio_mem_device_resize(&vmt->dev, size);
 	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
 	work = start_vmt_work(vmt, unbind_work_fn);
 	/* Give a driver that does not wait enough time. */
@@ -535,10 +558,11 @@ static void unloading_waits_for_the_last_answer(struct kunit *test)
 
 	virtio_mem_device_release(&vmt->dev);
 	flush_work(&work->work);
-	KUNIT_EXPECT_EQ(test, VMT_MB - VMT_SB,
-			virtio_mem_device_plugged_size(&vmt->dev));
 	KUNIT_EXPECT_EQ(test, 1, vmt->dev.nr_since);
-	vmt_expect_block(vmt, 0, true);
+	KUNIT_EXPECT_EQ(test, size, virtio_mem_device_plugged_size(&vmt->dev));
+	KUNIT_EXPECT_EQ(test, !param->plug, vmt_is_online(vmt, 0));
+	if (!param->plug)
+		vmt_expect_block(vmt, 0, true);
 }
 
 static void thaw_offline_pages(void *unused)
@@ -584,7 +608,7 @@ static struct kunit_case virtio_mem_retry_cases[] = {
 			 veto_gen_params),
 	KUNIT_CASE(online_big_blocks_stay_if_told_so),
 	KUNIT_CASE(big_blocks_shrink_in_order),
-	KUNIT_CASE(unloading_waits_for_the_last_answer),
+	KUNIT_CASE_PARAM(unloading_waits_for_the_last_answer, held_gen_params),
 	KUNIT_CASE(onlining_may_sleep),
 	{}
 };
