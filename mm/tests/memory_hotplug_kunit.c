@@ -401,6 +401,76 @@ static void refused_online_type_is_forgotten(struct kunit *test)
 }
 
 /*
+ * Offlining
+ */
+
+/* Refuses to have memory go offline from @start_pfn on. */
+struct refusing_notifier {
+	struct notifier_block nb;
+	unsigned long start_pfn;
+};
+
+static int refuse_going_offline(struct notifier_block *nb, unsigned long event,
+				void *arg)
+{
+	const struct refusing_notifier *refusing =
+		container_of(nb, struct refusing_notifier, nb);
+	const struct memory_notify *notify = arg;
+
+	if (event == MEM_GOING_OFFLINE &&
+	    notify->start_pfn >= refusing->start_pfn)
+		return notifier_from_errno(-EBUSY);
+	return NOTIFY_OK;
+}
+
+/*
+ * If offline_and_remove_memory() cannot offline a memory block, others are
+ * online as before, even one with an HWPoison page.
+ */
+static void failed_removal_keeps_poisoned_memory_online(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	struct refusing_notifier refusing = {
+		.nb.notifier_call = refuse_going_offline,
+	};
+	struct guarded_range range;
+	struct phantom_memory *ph;
+	bool online;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+	range = guarded_range(test);
+	ph = phantom_memory_add(test, 2 * size);
+	range.start_pfn = PHYS_PFN(ph->start);
+
+	/* As far as the driver core knows, there is an HWPoison page. */
+	num_poisoned_pages_inc(range.start_pfn);
+	KUNIT_EXPECT_EQ(test, -EHWPOISON,
+			phantom_device_online(ph->start, MMOP_ONLINE_MOVABLE));
+	num_poisoned_pages_sub(range.start_pfn, 1);
+	KUNIT_EXPECT_EQ(test, 0,
+			phantom_device_online(ph->start, MMOP_ONLINE_MOVABLE));
+	KUNIT_EXPECT_EQ(test, 0, phantom_device_online(ph->start + size,
+						       MMOP_ONLINE_MOVABLE));
+
+	refusing.start_pfn = PHYS_PFN(ph->start + size);
+	register_memory_notifier(&refusing.nb);
+	num_poisoned_pages_inc(range.start_pfn);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			offline_and_remove_memory(ph->start, 2 * size));
+	num_poisoned_pages_sub(range.start_pfn, 1);
+	unregister_memory_notifier(&refusing.nb);
+
+	online = pfn_to_online_page(range.start_pfn);
+	KUNIT_EXPECT_EQ(test, online ? 0 : 1, phantom_device_offline(ph->start));
+	KUNIT_EXPECT_EQ(test, 0, phantom_device_offline(ph->start + size));
+	if (!online)
+		kunit_known_bug(test, "mm-memory_hotplug-offline-poisoned-last",
+				"memory with an HWPoison page went offline");
+	KUNIT_EXPECT_TRUE(test, online);
+}
+
+/*
  * Migration
  */
 
@@ -448,6 +518,7 @@ static struct kunit_case memory_hotplug_cases[] = {
 	KUNIT_CASE_PARAM(contiguous_allocation_keeps_isolation_of_others,
 			 zone_gen_params),
 	KUNIT_CASE(refused_online_type_is_forgotten),
+	KUNIT_CASE(failed_removal_keeps_poisoned_memory_online),
 	KUNIT_CASE(migration_keeps_no_reference_to_hwpoisoned_folio),
 	{}
 };
