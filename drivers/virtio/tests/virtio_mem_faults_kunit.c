@@ -115,8 +115,8 @@ static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 
 /*
  * There is another memory block from the beginning, which provides page tables,
- * and per-cpu lists of pages for the zone. When these are allocated, the kernel
- * does not always check whether there was memory for them.
+ * and per-cpu lists of pages for the zone. The kernel may not check whether it
+ * got memory for these, see mm/tests/memory_hotplug_kunit.c.
  */
 static void resizing_recovers(struct kunit *test, enum mmop online_type,
 			      u64 block_size, u64 small, u64 large,
