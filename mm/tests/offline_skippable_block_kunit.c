@@ -11,7 +11,9 @@
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/notifier.h>
+#include <linux/pagemap.h>
 #include <linux/string.h>
+#include <linux/swap.h>
 #include <linux/sysfs.h>
 
 #include "offline_skippable.h"
@@ -575,6 +577,72 @@ static void onlining_hands_out_each_page_once(struct kunit *test)
 	}
 }
 
+struct free_page_watch {
+	struct notifier_block nb;
+	struct page *page;
+	bool was_free;
+};
+
+/* With a page that is not in the buddy, offlining would never end. */
+static int refuse_unless_free(struct notifier_block *nb, unsigned long event,
+			      void *arg)
+{
+	struct free_page_watch *watch =
+		container_of(nb, struct free_page_watch, nb);
+
+	if (event != MEM_GOING_OFFLINE)
+		return NOTIFY_OK;
+	watch->was_free = is_free_buddy_page(watch->page);
+	return watch->was_free ? NOTIFY_OK : notifier_from_errno(-EBUSY);
+}
+
+/*
+ * Let a zone have pages on per-cpu lists, however little memory it has. It is as
+ * before once offlining has disabled these lists, and enabled them again.
+ */
+static void enable_pcplists(struct zone *zone)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct per_cpu_pages *pcp =
+			per_cpu_ptr(zone->per_cpu_pageset, cpu);
+
+		WRITE_ONCE(pcp->high_max, 64);
+		WRITE_ONCE(pcp->high_min, 64);
+		WRITE_ONCE(pcp->batch, 8);
+	}
+}
+
+/*
+ * A page that is freed when offlining drains the lists of pages on their way to
+ * the LRU is in the buddy from then on, and not on a per-cpu list.
+ */
+static void page_freed_by_offlining_is_in_the_buddy(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_memory_get(test);
+	struct free_page_watch watch = { .nb.notifier_call = refuse_unless_free };
+
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+
+	/* Only the list holds a reference to it. */
+	watch.page = pfn_to_page(ph->start_pfn);
+	phantom_set(ph, ph->start_pfn, 1, PHANTOM_OFFLINE);
+	__ClearPageOffline(watch.page);
+	adjust_managed_page_count(watch.page, 1);
+	enable_pcplists(ph->zone);
+	lru_add_drain_all();
+	folio_add_lru(page_folio(watch.page));
+	put_page(watch.page);
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(watch.page));
+
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&watch.nb));
+	KUNIT_EXPECT_EQ(test, 0, phantom_offline(ph));
+	unregister_memory_notifier(&watch.nb);
+	KUNIT_EXPECT_TRUE(test, watch.was_free);
+}
+
 struct walk {
 	unsigned int nr_seen;
 	unsigned long seen[4];
@@ -861,6 +929,7 @@ static struct kunit_case offline_skippable_block_cases[] = {
 	KUNIT_CASE(memory_is_not_removed_while_a_block_is_online),
 	KUNIT_CASE(block_with_holes_stays_online),
 	KUNIT_CASE_PARAM(onlining_hands_out_each_page_once, zone_gen_params),
+	KUNIT_CASE(page_freed_by_offlining_is_in_the_buddy),
 	KUNIT_CASE(walk_visits_blocks_in_order_until_an_error),
 	KUNIT_CASE_PARAM(block_is_onlined_only_without_hwpoison_pages,
 			 zone_gen_params),
