@@ -678,9 +678,11 @@ static void offlining_dissolves_free_hugetlb_folio(struct kunit *test)
 	struct file *file;
 
 	online_borrowed(test);
-	nr_huge_pages = h->nr_huge_pages;
-	max_huge_pages = h->max_huge_pages;
 	file = create_hugetlb_file(test);
+	if (h->surplus_huge_pages != 1)
+		kunit_skip(test, "somebody else has surplus huge pages");
+	nr_huge_pages = h->nr_huge_pages - 1;
+	max_huge_pages = h->max_huge_pages;
 	/* Unless it is a surplus folio, it stays in the pool. */
 	scoped_guard(spinlock_irq, &hugetlb_lock) {
 		h->surplus_huge_pages--;

@@ -8,6 +8,7 @@
 
 #include <kunit/memory_compat.h>
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
@@ -82,10 +83,19 @@ static inline struct file *create_hugetlb_file(struct kunit *test)
 {
 	struct hstate *h = &default_hstate;
 	struct file *file;
+	int i;
 
 	if (!hugepages_supported() || hstate_is_gigantic(h))
 		kunit_skip(test, "there are no huge pages from the page allocator");
 
+	/*
+	 * Surplus folios of earlier test cases are freed when their address
+	 * space is, and nobody waits for that.
+	 */
+	for (i = 0; h->surplus_huge_pages && i < 1000; i++) {
+		flush_delayed_fput();
+		msleep(1);
+	}
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action(test, restore_nr_overcommit,
 					 (void *)h->nr_overcommit_huge_pages));
