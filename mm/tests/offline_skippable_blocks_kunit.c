@@ -20,18 +20,11 @@
 
 #define BLOCK_NR_PAGES	PHYS_PFN(memory_block_size_bytes())
 
-/* Phantom memory of a single block at @start, which somebody else added. */
+/* A single block at @start, which the test case adds and removes. */
 static struct phantom_memory *phantom_block_at(struct kunit *test, u64 start,
 					       int nid)
 {
-	struct phantom_memory *ph = kunit_kzalloc(test, sizeof(*ph), GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, ph);
-	ph->test = test;
-	ph->start = start;
-	ph->size = memory_block_size_bytes();
-	ph->nid = nid;
-	return ph;
+	return phantom_memory_at(test, start, memory_block_size_bytes(), nid);
 }
 
 /* Online a memory block, all pages of which are skippable then. */

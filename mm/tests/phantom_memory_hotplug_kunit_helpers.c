@@ -268,6 +268,30 @@ struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size)
 	return ph;
 }
 
+/**
+ * phantom_memory_at() - phantom memory that the test case has added by itself
+ * @test: the test case, which removes the memory, too
+ * @start: physical start address, in bytes
+ * @size: size in bytes, a multiple of memory_block_size_bytes()
+ * @nid: the node that the memory was added to
+ *
+ * Context: May sleep.
+ * Return: the phantom memory, all of it offline.
+ */
+struct phantom_memory *phantom_memory_at(struct kunit *test, u64 start,
+					 u64 size, int nid)
+{
+	struct phantom_memory *ph = kunit_kzalloc(test, sizeof(*ph), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, ph);
+	ph->test = test;
+	ph->provider = &phantom_hotplug_provider;
+	ph->start = start;
+	ph->size = size;
+	ph->nid = nid;
+	return ph;
+}
+
 /*
  * arm64 does not unmap a part of a block mapping, so offlines no part of a
  * section: see prevent_memory_remove_notifier().
