@@ -463,6 +463,58 @@ static void features_that_are_not_implemented_are_not_served(struct kunit *test)
 	}
 }
 
+static int fail_once(struct virtio_device *vdev)
+{
+	static bool succeed;
+	const int ret = succeed ? 0 : -EIO;
+
+	succeed = !succeed;
+	return ret;
+}
+
+static void reset_on_removal(struct virtio_device *vdev)
+{
+	virtio_reset_device(vdev);
+}
+
+static const struct virtio_device_id nobody_ids[] = {
+	{ VIRTIO_ID_NOBODY, VIRTIO_DEV_ANY_ID },
+	{ 0 },
+};
+
+static struct virtio_driver clumsy_driver = {
+	.driver.name = "virtio_transport_kunit",
+	.id_table = nobody_ids,
+	.probe = fail_once,
+	.remove = reset_on_removal,
+};
+
+static void unregister_clumsy_driver(void *unused)
+{
+	unregister_virtio_driver(&clumsy_driver);
+}
+
+/*
+ * A virtio device that its driver has failed to probe is reset before it is
+ * probed again.
+ */
+static void device_is_reset_after_its_driver_failed(struct kunit *test)
+{
+	struct transport *t = transport_new(test);
+
+	KUNIT_ASSERT_EQ(test, 0, register_virtio_driver(&clumsy_driver));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, unregister_clumsy_driver,
+						  NULL));
+	KUNIT_ASSERT_FALSE(test, virtio_kunit_is_bound(&t->vk));
+	KUNIT_EXPECT_TRUE(test, t->vk.status & VIRTIO_CONFIG_S_FAILED);
+	KUNIT_EXPECT_EQ(test, 1, device_attach(&t->vk.vdev.dev));
+	if (t->vk.status & VIRTIO_CONFIG_S_FAILED)
+		kunit_skip(test, "the virtio core of this kernel does not do that");
+	KUNIT_EXPECT_TRUE(test, t->vk.status & VIRTIO_CONFIG_S_DRIVER_OK);
+	KUNIT_EXPECT_EQ(test, 0, t->nr_violations);
+}
+
 static struct kunit_case virtio_transport_cases[] = {
 	KUNIT_CASE(field_that_changes_is_read_again),
 	KUNIT_CASE(buffer_of_many_pieces_arrives),
@@ -471,6 +523,7 @@ static struct kunit_case virtio_transport_cases[] = {
 	KUNIT_CASE_PARAM(broken_rule_is_noticed, violation_gen_params),
 	KUNIT_CASE(too_many_virtqueues_are_refused),
 	KUNIT_CASE(features_that_are_not_implemented_are_not_served),
+	KUNIT_CASE(device_is_reset_after_its_driver_failed),
 	{}
 };
 
