@@ -4,6 +4,7 @@
  * memory goes online and offline, and for the zone that it goes to
  * (mm/memory_hotplug.c).
  */
+#include <kunit/fault.h>
 #include <linux/device.h>
 #include <linux/kref.h>
 #include <linux/memory.h>
@@ -15,6 +16,7 @@
 #include <linux/string.h>
 #include <linux/swap.h>
 #include <linux/sysfs.h>
+#include <linux/xarray.h>
 
 #include "offline_skippable.h"
 
@@ -765,6 +767,8 @@ static void block_is_onlined_only_without_hwpoison_pages(struct kunit *test)
  * @bus: the bus of memory blocks
  * @first: the id of the first memory block to watch
  * @last: the id of the last one
+ * @without_memory: have all allocations of the task fail from then on that such
+ *	a device is in sysfs
  * @nr: how many there were
  * @devs: these, each with %NR_WATCH_REFS references of ours
  */
@@ -774,6 +778,7 @@ struct device_watch {
 	const struct bus_type *bus;
 	unsigned long first;
 	unsigned long last;
+	bool without_memory;
 	unsigned int nr;
 	struct device *devs[4];
 };
@@ -795,6 +800,8 @@ static int watch_notify(struct notifier_block *nb, unsigned long event,
 	for (i = 0; i < NR_WATCH_REFS; i++)
 		get_device(dev);
 	watch->devs[watch->nr++] = dev;
+	if (watch->without_memory)
+		kunit_fault_arm_all(watch->test);
 	return NOTIFY_OK;
 }
 
@@ -917,6 +924,48 @@ static void existing_block_stays_if_created_again(struct kunit *test)
 	expect_block_offline(test, get_block(test, ph->start));
 }
 
+/* Find as many ids without a memory block as one node of the xarray has. */
+static u64 find_range_without_blocks(struct kunit *test)
+{
+	const u64 size = XA_CHUNK_SIZE * (u64)memory_block_size_bytes();
+	struct walk walk = {};
+	u64 start;
+
+	start = ALIGN(phantom_find_range(test, memory_block_size_bytes()), size);
+	do {
+		start += size;
+		walk.nr_seen = 0;
+		lock_device_hotplug();
+		walk_memory_blocks(start, size, &walk, record_block);
+		unlock_device_hotplug();
+	} while (walk.nr_seen);
+	return start;
+}
+
+/*
+ * If there is no memory to keep track of a memory block device, creating it fails
+ * with -ENOMEM, and it is given up once.
+ */
+static void block_is_given_up_once_without_memory(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = find_range_without_blocks(test);
+	struct device_watch *watch;
+	int ret;
+
+	kunit_fault_init(test);
+	watch = start_watch(test, start, size);
+	watch->without_memory = true;
+	lock_device_hotplug();
+	ret = create_memory_block_devices(start, size, numa_mem_id(), NULL, NULL);
+	if (!ret)
+		remove_memory_block_devices(start, size);
+	unlock_device_hotplug();
+	kunit_fault_disarm(test, 0);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, ret);
+	expect_given_up(watch, 1);
+}
+
 static struct kunit_case offline_skippable_block_cases[] = {
 	KUNIT_CASE_PARAM(state_of_block_is_what_is_written,
 			 online_word_gen_params),
@@ -935,6 +984,7 @@ static struct kunit_case offline_skippable_block_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE(block_is_given_up_when_memory_is_removed),
 	KUNIT_CASE(existing_block_stays_if_created_again),
+	KUNIT_CASE(block_is_given_up_once_without_memory),
 	{}
 };
 
