@@ -19,19 +19,10 @@
 #define _KUNIT_SCHEDULE_H
 
 #include <linux/bits.h>
-#include <linux/sched.h>
-#include <linux/timer.h>
+#include <linux/kprobes.h>
 #include <linux/types.h>
 
 struct kunit;
-
-#define SCHEDULE_MAX_POINTS	32
-#define SCHEDULE_MAX_STEPS	8
-#define SCHEDULE_MAX_TRACE	80
-#define SCHEDULE_STRING_LEN	400
-
-/* The place of a step that runs when the operation is over. */
-#define SCHEDULE_AT_END		U8_MAX
 
 /**
  * struct schedule_point - a point at which others can step in
@@ -83,6 +74,8 @@ struct schedule_actor {
  * @nr_points: how many
  * @actor: the actors
  * @nr_actors: how many
+ * @is_operation: whether the current thread is one of the operation. Optional:
+ *	without it, the thread of the test case is.
  * @ctx: for the functions
  * @prepare: called before the operation
  * @run: the operation, which calls schedule_point()
@@ -96,6 +89,7 @@ struct schedule_model {
 	unsigned int nr_points;
 	const struct schedule_actor *actor;
 	unsigned int nr_actors;
+	bool (*is_operation)(void);
 	void *ctx;
 	void (*prepare)(void *ctx);
 	void (*run)(void *ctx);
@@ -103,67 +97,36 @@ struct schedule_model {
 	void (*recover)(void *ctx);
 };
 
+#ifdef CONFIG_KPROBES
 /**
- * struct schedule_place - where a step of an actor runs
- * @actor: the number of the actor
- * @step: the number of its step
- * @point: the number of the point, or SCHEDULE_AT_END
- * @nth: the how manieth time that the point is passed, from 1 on
+ * struct schedule_probe - has a function call a test first
+ * @function: its name. It must take the same arguments as @instead.
+ * @instead: what is called instead. Has to call schedule_enter(), and then what
+ *	that returns, with the arguments that it got.
+ * @kp: the kprobe
+ *
+ * A handler of a kprobe may not sleep. So it has the operation call another
+ * function, in whatever context the first one was called, that lets others step
+ * in, and calls the first one again. That time, the handler lets it pass.
  */
-struct schedule_place {
-	u8 actor;
-	u8 step;
-	u8 point;
-	u8 nth;
+struct schedule_probe {
+	const char *function;
+	void *instead;
+	struct kprobe kp;
 };
 
-/**
- * struct schedule - who steps in where
- * @place: in the order in which the steps run
- * @nr: how many steps there are
- */
-struct schedule {
-	struct schedule_place place[SCHEDULE_MAX_STEPS];
-	unsigned int nr;
-};
-
-/**
- * struct schedule_stats - what a search did
- * @ran: schedules that ran
- * @illegal: schedules that did not, as a step is not legal at its point
- * @same: schedules that did not, as they equal others
- * @points: the most points that an operation passed
- */
-struct schedule_stats {
-	unsigned long ran;
-	unsigned long illegal;
-	unsigned long same;
-	unsigned int points;
-};
-
-/**
- * enum schedule_depth - how far to search
- * @SCHEDULE_QUICK: each actor by itself; a second step runs at once or last
- * @SCHEDULE_SINGLE: each actor by itself, all placements
- * @SCHEDULE_ALL: also two actors at once, with up to two preemptions
- */
-enum schedule_depth {
-	SCHEDULE_QUICK,
-	SCHEDULE_SINGLE,
-	SCHEDULE_ALL,
-};
+void schedule_probe_all(struct kunit *test, struct schedule_probe *probe,
+			unsigned int nr);
+void *schedule_enter(struct schedule_probe *probe, unsigned int point);
+#endif
 
 void schedule_point(unsigned int point);
 bool schedule_is_acting(void);
 bool schedule_is_active(void);
 __printf(1, 2) void schedule_fail(const char *fmt, ...);
 
-bool schedule_search(struct kunit *test, const struct schedule_model *model,
-		     enum schedule_depth depth, struct schedule_stats *stats);
-bool schedule_random(struct kunit *test, const struct schedule_model *model,
-		     u64 seed, unsigned int nr, struct schedule_stats *stats);
-bool schedule_replay(struct kunit *test, const struct schedule_model *model,
-		     const char *string);
-bool schedule_is_for(const struct schedule_model *model, const char *string);
+void schedule_require(struct kunit *test, const struct schedule_model *model);
+bool schedule_isolation_is_kept(struct kunit *test, unsigned long pfn);
+void schedule_run_all(struct kunit *test, const struct schedule_model *model);
 
 #endif /* _KUNIT_SCHEDULE_H */

@@ -3,16 +3,12 @@
  * KUnit tests that have others step in while memory goes offline and online: at
  * every point of offline_pages() and online_pages() that a test can get at, and
  * in every way that is legal there. See include/kunit/schedule.h.
- *
- * The parameter races.schedule runs a single schedule, as a failure prints it;
- * races.depth and races.random search further than each boot does.
  */
 #include <kunit/schedule.h>
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/hugetlb.h>
 #include <linux/kprobes.h>
-#include <linux/ktime.h>
 #include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/module.h>
@@ -22,25 +18,6 @@
 
 #include "../internal.h"
 #include "offline_skippable.h"
-
-#undef MODULE_PARAM_PREFIX
-#define MODULE_PARAM_PREFIX "races."
-
-static char *schedule_string;
-module_param_named(schedule, schedule_string, charp, 0444);
-MODULE_PARM_DESC(schedule, "The only schedule to run, as a failure prints it");
-
-static unsigned int depth;
-module_param(depth, uint, 0444);
-MODULE_PARM_DESC(depth, "0: some placements of one actor, 1: all, 2: also two actors");
-
-static unsigned int random;
-module_param(random, uint, 0444);
-MODULE_PARM_DESC(random, "How many random schedules to run for each operation");
-
-static ulong seed = 1;
-module_param(seed, ulong, 0444);
-MODULE_PARM_DESC(seed, "Where the sequence of random schedules starts");
 
 /*
  * Points. With %RACE_MHP, mem_hotplug_lock is held for writing; everywhere, the
@@ -161,6 +138,7 @@ static const struct schedule_point race_points[] = {
  * @warnings: how often offlining should have warned
  * @warned: how often it did
  * @held: the folio of the page that an actor holds a reference to, by actor
+ * @held_mapping: where the folio on the LRU was when an actor got a reference
  * @isolated: a folio that an actor took off the LRU
  * @compacted: folios and pages that an actor isolated
  * @isolation_of_others: alloc_contig_range() leaves alone what is isolated
@@ -189,6 +167,7 @@ struct race {
 	int warnings;
 	int warned;
 	struct folio *held[4];
+	struct address_space *held_mapping;
 	struct folio *isolated;
 	struct list_head compacted;
 	bool isolation_of_others;
@@ -590,10 +569,15 @@ static void put_free(void *ctx)
 static void get_lru(void *ctx)
 {
 	hold(HELD_LRU, folio_at());
+	if (race->held[HELD_LRU])
+		race->held_mapping = race->held[HELD_LRU]->mapping;
 }
 
 static void put_lru(void *ctx)
 {
+	if (race->held[HELD_LRU] &&
+	    race->held[HELD_LRU]->mapping != race->held_mapping)
+		schedule_fail("a folio was migrated while somebody held it");
 	let_go(HELD_LRU);
 }
 
@@ -745,30 +729,6 @@ static void alloc_contiguous(void *ctx)
 		return;
 	race->contiguous = RACE_NR_CONTIGUOUS;
 	race->may_be_busy = true;
-#endif
-}
-
-/*
- * A failing alloc_contig_range() undoes the isolation of others, unless the fix
- * beside the series is applied, and then offlining does not end. See which it
- * is, and do not have one step in where it is known to do harm.
- */
-static void find_isolation_of_others(struct kunit *test)
-{
-#ifdef CONFIG_CONTIG_ALLOC
-	const unsigned long end_pfn = free_pfn() + pageblock_nr_pages;
-
-	KUNIT_ASSERT_EQ(test, 0,
-			start_isolate_page_range(free_pfn(), end_pfn,
-						 PB_ISOLATE_MODE_MEM_OFFLINE));
-	KUNIT_EXPECT_NE(test, 0,
-			alloc_contig_range(free_pfn(), end_pfn, ACR_FLAGS_NONE,
-					   GFP_KERNEL | __GFP_NOWARN));
-	race->isolation_of_others =
-		is_migrate_isolate_page(pfn_to_page(free_pfn()));
-	undo_isolate_page_range(free_pfn(), end_pfn);
-	if (!race->isolation_of_others)
-		kunit_info(test, "not tried, as it undoes the isolation of others: alloc_contig_range() of isolated memory");
 #endif
 }
 
@@ -931,49 +891,7 @@ static void race_hook(struct kunit *test)
 }
 
 #ifdef CONFIG_KPROBES
-/*
- * A handler of a kprobe may not sleep, so it has the operation call another
- * function instead, which takes the same arguments, lets others step in, and
- * calls the first one again. That time, the handler lets it pass.
- */
-struct race_probe {
-	struct kprobe kp;
-	void *instead;
-};
-
-/* The probe that is to be passed next, as what it leads to is about to call. */
-static struct race_probe *race_pass;
-
-static int race_probe_hit(struct kprobe *kp, struct pt_regs *regs)
-{
-	struct race_probe *probe = container_of(kp, struct race_probe, kp);
-
-	if (!schedule_is_active())
-		return 0;
-	if (race_pass == probe) {
-		race_pass = NULL;
-		return 0;
-	}
-	instruction_pointer_set(regs, (unsigned long)probe->instead);
-	return 1;
-}
-NOKPROBE_SYMBOL(race_probe_hit);
-
-/* Without one, a kprobe may become a jump, which returns where it came from. */
-static void race_probe_done(struct kprobe *kp, struct pt_regs *regs,
-			    unsigned long flags)
-{
-}
-NOKPROBE_SYMBOL(race_probe_done);
-
-static struct race_probe race_probes[];
-
-static void *race_enter(unsigned int probe, enum race_point point)
-{
-	schedule_point(point);
-	race_pass = &race_probes[probe];
-	return race_probes[probe].kp.addr;
-}
+static struct schedule_probe race_probes[];
 
 enum {
 	PROBE_PCP_DISABLE, PROBE_LRU_DISABLE, PROBE_ISOLATE, PROBE_ISOLATE_BLOCK,
@@ -983,16 +901,16 @@ enum {
 
 static void at_pcp_disable(struct zone *zone)
 {
-	typeof(at_pcp_disable) *fn = race_enter(PROBE_PCP_DISABLE,
-						RACE_PCP_DISABLE);
+	typeof(at_pcp_disable) *fn =
+		schedule_enter(&race_probes[PROBE_PCP_DISABLE], RACE_PCP_DISABLE);
 
 	fn(zone);
 }
 
 static void at_lru_disable(void)
 {
-	typeof(at_lru_disable) *fn = race_enter(PROBE_LRU_DISABLE,
-						RACE_LRU_DISABLE);
+	typeof(at_lru_disable) *fn =
+		schedule_enter(&race_probes[PROBE_LRU_DISABLE], RACE_LRU_DISABLE);
 
 	fn();
 }
@@ -1000,7 +918,8 @@ static void at_lru_disable(void)
 static int at_isolate(unsigned long start_pfn, unsigned long end_pfn,
 		      enum pb_isolate_mode mode)
 {
-	typeof(at_isolate) *fn = race_enter(PROBE_ISOLATE, RACE_ISOLATE);
+	typeof(at_isolate) *fn =
+		schedule_enter(&race_probes[PROBE_ISOLATE], RACE_ISOLATE);
 
 	return fn(start_pfn, end_pfn, mode);
 }
@@ -1008,23 +927,26 @@ static int at_isolate(unsigned long start_pfn, unsigned long end_pfn,
 static int at_isolate_block(struct page *page, enum pb_isolate_mode mode,
 			    unsigned long start_pfn, unsigned long end_pfn)
 {
-	typeof(at_isolate_block) *fn = race_enter(PROBE_ISOLATE_BLOCK,
-						  RACE_ISOLATE_BLOCK);
+	typeof(at_isolate_block) *fn =
+		schedule_enter(&race_probes[PROBE_ISOLATE_BLOCK], RACE_ISOLATE_BLOCK);
 
 	return fn(page, mode, start_pfn, end_pfn);
 }
 
 static int at_scan(unsigned long start, unsigned long end, unsigned long *pfn)
 {
-	typeof(at_scan) *fn = race_enter(PROBE_SCAN, RACE_SCAN);
+	typeof(at_scan) *fn;
 
+	if (race->signalled)
+		schedule_fail("a signal does not end it");
+	fn = schedule_enter(&race_probes[PROBE_SCAN], RACE_SCAN);
 	return fn(start, end, pfn);
 }
 
 static void at_migrate_range(unsigned long start_pfn, unsigned long end_pfn)
 {
-	typeof(at_migrate_range) *fn = race_enter(PROBE_MIGRATE_RANGE,
-						  RACE_MIGRATE_RANGE);
+	typeof(at_migrate_range) *fn =
+		schedule_enter(&race_probes[PROBE_MIGRATE_RANGE], RACE_MIGRATE_RANGE);
 
 	fn(start_pfn, end_pfn);
 }
@@ -1034,8 +956,8 @@ static int at_migrate_pages(struct list_head *from, new_folio_t get_new_folio,
 			    enum migrate_mode mode, enum migrate_reason reason,
 			    unsigned int *ret_succeeded)
 {
-	typeof(at_migrate_pages) *fn = race_enter(PROBE_MIGRATE_PAGES,
-						  RACE_MIGRATE_PAGES);
+	typeof(at_migrate_pages) *fn =
+		schedule_enter(&race_probes[PROBE_MIGRATE_PAGES], RACE_MIGRATE_PAGES);
 
 	return fn(from, get_new_folio, put_new_folio, private, mode, reason,
 		  ret_succeeded);
@@ -1043,7 +965,8 @@ static int at_migrate_pages(struct list_head *from, new_folio_t get_new_folio,
 
 static int at_dissolve(unsigned long start_pfn, unsigned long end_pfn)
 {
-	typeof(at_dissolve) *fn = race_enter(PROBE_DISSOLVE, RACE_DISSOLVE);
+	typeof(at_dissolve) *fn =
+		schedule_enter(&race_probes[PROBE_DISSOLVE], RACE_DISSOLVE);
 
 	return fn(start_pfn, end_pfn);
 }
@@ -1051,7 +974,8 @@ static int at_dissolve(unsigned long start_pfn, unsigned long end_pfn)
 static int at_test(unsigned long start_pfn, unsigned long end_pfn,
 		   enum pb_isolate_mode mode)
 {
-	typeof(at_test) *fn = race_enter(PROBE_TEST, RACE_TEST);
+	typeof(at_test) *fn =
+		schedule_enter(&race_probes[PROBE_TEST], RACE_TEST);
 
 	return fn(start_pfn, end_pfn, mode);
 }
@@ -1059,8 +983,8 @@ static int at_test(unsigned long start_pfn, unsigned long end_pfn,
 static unsigned long at_offline_isolated(unsigned long start_pfn,
 					 unsigned long end_pfn)
 {
-	typeof(at_offline_isolated) *fn = race_enter(PROBE_OFFLINE_ISOLATED,
-						     RACE_OFFLINE_ISOLATED);
+	typeof(at_offline_isolated) *fn =
+		schedule_enter(&race_probes[PROBE_OFFLINE_ISOLATED], RACE_OFFLINE_ISOLATED);
 
 	race_expect_warnings();
 	return fn(start_pfn, end_pfn);
@@ -1068,58 +992,29 @@ static unsigned long at_offline_isolated(unsigned long start_pfn,
 
 static void at_undo_isolate(unsigned long start_pfn, unsigned long end_pfn)
 {
-	typeof(at_undo_isolate) *fn = race_enter(PROBE_UNDO_ISOLATE,
-						 RACE_UNDO_ISOLATE);
+	typeof(at_undo_isolate) *fn =
+		schedule_enter(&race_probes[PROBE_UNDO_ISOLATE], RACE_UNDO_ISOLATE);
 
 	fn(start_pfn, end_pfn);
 }
 
-#define RACE_PROBE(name, function)						\
-	{									\
-		.kp = { .symbol_name = name, .pre_handler = race_probe_hit,	\
-			.post_handler = race_probe_done },			\
-		.instead = function,						\
-	}
-
-static struct race_probe race_probes[] = {
-	[PROBE_PCP_DISABLE] = RACE_PROBE("zone_pcp_disable", at_pcp_disable),
-	[PROBE_LRU_DISABLE] = RACE_PROBE("lru_cache_disable", at_lru_disable),
-	[PROBE_ISOLATE] = RACE_PROBE("start_isolate_page_range", at_isolate),
-	[PROBE_ISOLATE_BLOCK] = RACE_PROBE("set_migratetype_isolate",
-					   at_isolate_block),
-	[PROBE_SCAN] = RACE_PROBE("scan_movable_pages", at_scan),
-	[PROBE_MIGRATE_RANGE] = RACE_PROBE("do_migrate_range", at_migrate_range),
-	[PROBE_MIGRATE_PAGES] = RACE_PROBE("migrate_pages", at_migrate_pages),
-	[PROBE_DISSOLVE] = RACE_PROBE("dissolve_free_hugetlb_folios", at_dissolve),
-	[PROBE_TEST] = RACE_PROBE("test_pages_isolated", at_test),
-	[PROBE_OFFLINE_ISOLATED] = RACE_PROBE("__offline_isolated_pages",
-					      at_offline_isolated),
-	[PROBE_UNDO_ISOLATE] = RACE_PROBE("undo_isolate_page_range",
-					  at_undo_isolate),
+static struct schedule_probe race_probes[] = {
+	[PROBE_PCP_DISABLE] = { "zone_pcp_disable", at_pcp_disable },
+	[PROBE_LRU_DISABLE] = { "lru_cache_disable", at_lru_disable },
+	[PROBE_ISOLATE] = { "start_isolate_page_range", at_isolate },
+	[PROBE_ISOLATE_BLOCK] = { "set_migratetype_isolate", at_isolate_block },
+	[PROBE_SCAN] = { "scan_movable_pages", at_scan },
+	[PROBE_MIGRATE_RANGE] = { "do_migrate_range", at_migrate_range },
+	[PROBE_MIGRATE_PAGES] = { "migrate_pages", at_migrate_pages },
+	[PROBE_DISSOLVE] = { "dissolve_free_hugetlb_folios", at_dissolve },
+	[PROBE_TEST] = { "test_pages_isolated", at_test },
+	[PROBE_OFFLINE_ISOLATED] = { "__offline_isolated_pages", at_offline_isolated },
+	[PROBE_UNDO_ISOLATE] = { "undo_isolate_page_range", at_undo_isolate },
 };
-
-static void race_unregister_probe(void *kp)
-{
-	unregister_kprobe(kp);
-}
 
 static unsigned int race_hook_functions(struct kunit *test)
 {
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(race_probes); i++) {
-		struct kprobe *kp = &race_probes[i].kp;
-
-		/* From the last time. */
-		kp->addr = NULL;
-		kp->flags = 0;
-		KUNIT_ASSERT_EQ_MSG(test, 0, register_kprobe(kp), "%s",
-				    kp->symbol_name);
-		KUNIT_ASSERT_EQ(test, 0,
-				kunit_add_action_or_reset(test,
-							  race_unregister_probe,
-							  kp));
-	}
+	schedule_probe_all(test, race_probes, ARRAY_SIZE(race_probes));
 	return ARRAY_SIZE(race_actors);
 }
 #else
@@ -1156,7 +1051,6 @@ KUNIT_ARRAY_PARAM_DESC(race, race_params, name);
 static void offlining_stands_every_schedule(struct kunit *test)
 {
 	const struct race_param *param = test->param_value;
-	struct schedule_stats stats = {};
 	struct schedule_model model = {
 		.name = param->name,
 		.point = race_points,
@@ -1167,12 +1061,8 @@ static void offlining_stands_every_schedule(struct kunit *test)
 		.check = race_check,
 		.recover = race_recover,
 	};
-	ktime_t start;
-	bool ok;
 
-	if (schedule_string && !schedule_is_for(&model, schedule_string))
-		kunit_skip(test, "races.schedule is another one");
-
+	schedule_require(test, &model);
 	race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, race);
 	race->test = test;
@@ -1188,23 +1078,13 @@ static void offlining_stands_every_schedule(struct kunit *test)
 	race_fill();
 	race_empty();
 	phantom_snapshot_take(&race->used);
-	find_isolation_of_others(test);
+	race->isolation_of_others = schedule_isolation_is_kept(test, free_pfn());
 	race_hook(test);
 	model.nr_actors = race_hook_functions(test);
 	phantom_offline_by_force(race->ph);
 	race->blocked = param->blocked;
 
-	if (schedule_string) {
-		schedule_replay(test, &model, schedule_string);
-		return;
-	}
-	start = ktime_get();
-	ok = schedule_search(test, &model, depth, &stats);
-	if (ok && random)
-		ok = schedule_random(test, &model, seed, random, &stats);
-	kunit_info(test, "%lu schedules of %u points and %u actors in %lld ms; %lu more are not legal, and %lu equal others",
-		   stats.ran, stats.points, model.nr_actors,
-		   ktime_ms_delta(ktime_get(), start), stats.illegal, stats.same);
+	schedule_run_all(test, &model);
 }
 
 static struct kunit_case offline_skippable_races_cases[] = {

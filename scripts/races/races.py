@@ -75,7 +75,7 @@ def races(source: Source, setup: Setup, folder: Path) -> Verdict:
 
 
 def main(args: argparse.Namespace) -> Exit:
-    args.kernel_args = [*args.kernel_args, *parameters(args)]
+    args.kernel_args = [*parameters(args), *args.kernel_args]
     args.filter_glob = args.filter_glob or SUITES
     args.timeout = args.timeout or SECONDS
     return verb.run(args, "races", races)

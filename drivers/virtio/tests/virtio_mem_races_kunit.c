@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit tests that have others step in while the virtio-mem driver resizes
+ * memory: in its work, at its requests and where it changes pages. See
+ * include/kunit/schedule.h.
+ *
+ * Who may have to wait for the driver is a thread of its own. The driver goes
+ * on when that has ended, or waits for a mutex: nobody but the driver can
+ * release it then.
+ */
+#include <kunit/schedule.h>
+#include <linux/completion.h>
+#include <linux/kprobes.h>
+#include <linux/kthread.h>
+#include <linux/sched/task.h>
+
+#include "virtio_mem_kunit.h"
+
+#ifdef CONFIG_KPROBES
+
+/**
+ * enum vmr_point - where others can step in
+ * @VMR_WORK: the driver begins to work
+ * @VMR_CONFIG_READ: it is about to read the configuration of the device
+ * @VMR_FAKE_OFFLINE: it is about to take pages from the buddy
+ * @VMR_SET_FAKE_OFFLINE: it has them, and is about to mark them
+ * @VMR_REQUEST: it is about to make a request
+ * @VMR_PLUGGED: the device has done what was requested, and is about to answer
+ * @VMR_FAKE_ONLINE: the driver is about to give pages to the buddy
+ * @VMR_REMOVE: it is about to remove a memory block, if nothing of it is plugged
+ */
+enum vmr_point {
+	VMR_WORK,
+	VMR_CONFIG_READ,
+	VMR_FAKE_OFFLINE,
+	VMR_SET_FAKE_OFFLINE,
+	VMR_REQUEST,
+	VMR_PLUGGED,
+	VMR_FAKE_ONLINE,
+	VMR_REMOVE,
+};
+
+static const struct schedule_point vmr_points[] = {
+	[VMR_WORK]		= { "work" },
+	[VMR_CONFIG_READ]	= { "config_read" },
+	[VMR_FAKE_OFFLINE]	= { "fake_offline" },
+	[VMR_SET_FAKE_OFFLINE]	= { "set_fake_offline" },
+	[VMR_REQUEST]		= { "request" },
+	[VMR_PLUGGED]		= { "plugged" },
+	[VMR_FAKE_ONLINE]	= { "fake_online" },
+	[VMR_REMOVE]		= { "remove" },
+};
+
+/**
+ * struct vmr_thread - somebody who may have to wait for the driver
+ * @task: the thread, or NULL
+ * @done: it has ended
+ * @timer: interrupts it if it does not end
+ * @online: whether it onlines memory, rather than offlines it
+ * @ret: what came of it
+ */
+struct vmr_thread {
+	struct task_struct *task;
+	struct completion done;
+	struct timer_list timer;
+	bool online;
+	int ret;
+};
+
+/**
+ * struct vmr - the operation, and what actors did to it
+ * @vmt: the device
+ * @before: the size before the operation, in bytes
+ * @after: the size that the operation is about
+ * @online_type: the kind of zone
+ * @thread: offlines the first memory block, and onlines it
+ * @isolation_is_kept: see schedule_isolation_is_kept()
+ * @held: a page that an actor holds a reference to
+ * @note_plug: the hook of the fixture
+ */
+struct vmr {
+	struct vmt *vmt;
+	u64 before;
+	u64 after;
+	enum mmop online_type;
+	struct vmr_thread thread[2];
+	bool isolation_is_kept;
+	struct page *held;
+	void (*note_plug)(struct virtio_mem_device *dev, unsigned long block,
+			  unsigned long nr_blocks, bool plug);
+};
+
+/* There is one at a time, for callbacks that have no argument. */
+static struct vmr *vmr;
+
+/*
+ * Actors
+ */
+
+static int vmr_thread_run(void *arg)
+{
+	struct vmr_thread *thread = arg;
+
+	thread->ret = thread->online ?
+		      vmt_online(vmr->vmt, 0, vmr->online_type) :
+		      vmt_offline(vmr->vmt, 0);
+	complete(&thread->done);
+	/* Interrupted or not, wait to be joined. */
+	clear_thread_flag(TIF_SIGPENDING);
+	return 0;
+}
+
+static void vmr_thread_interrupt(struct timer_list *timer)
+{
+	struct vmr_thread *thread = container_of(timer, struct vmr_thread, timer);
+
+	set_tsk_thread_flag(thread->task, TIF_SIGPENDING);
+}
+
+/* Let a thread run until it has ended, or waits for a mutex. */
+static void vmr_thread_start(struct vmr_thread *thread)
+{
+	unsigned int waits = 0, i;
+
+	if (thread->task)
+		return;
+	init_completion(&thread->done);
+	thread->task = kthread_create(vmr_thread_run, thread, "races");
+	if (IS_ERR(thread->task)) {
+		thread->task = NULL;
+		schedule_fail("no memory for a thread");
+		return;
+	}
+	get_task_struct(thread->task);
+	timer_setup(&thread->timer, vmr_thread_interrupt, 0);
+	mod_timer(&thread->timer,
+		  jiffies + (vmr->isolation_is_kept ? 5 * HZ : HZ / 10));
+	wake_up_process(thread->task);
+	for (i = 0; i < 5 * HZ && waits < 2; i++) {
+		if (wait_for_completion_timeout(&thread->done, 1)) {
+			complete(&thread->done);
+			return;
+		}
+		waits = READ_ONCE(thread->task->blocked_on) ? waits + 1 : 0;
+	}
+	if (waits < 2)
+		schedule_fail("who is to %sline memory is stuck",
+			      thread->online ? "on" : "off");
+}
+
+static int vmr_thread_join(struct vmr_thread *thread)
+{
+	if (!thread->task)
+		return 0;
+	wait_for_completion(&thread->done);
+	timer_delete_sync(&thread->timer);
+	kthread_stop_put(thread->task);
+	thread->task = NULL;
+	return thread->ret;
+}
+
+static void offline_block(void *ctx)
+{
+	vmr_thread_start(&vmr->thread[0]);
+}
+
+static void online_block(void *ctx)
+{
+	vmr_thread_start(&vmr->thread[1]);
+}
+
+static void resize_back(void *ctx)
+{
+	virtio_mem_device_resize(&vmr->vmt->dev, vmr->before);
+}
+
+static void resize_again(void *ctx)
+{
+	virtio_mem_device_resize(&vmr->vmt->dev, vmr->after);
+}
+
+static void resize_more(void *ctx)
+{
+	virtio_mem_device_resize(&vmr->vmt->dev, VMT_MB / 2 + 3 * VMT_SB);
+}
+
+static void answer_busy(void *ctx)
+{
+	const struct virtio_mem_exception exception = {
+		.nth = 1, .last = 1, .answer = VIRTIO_MEM_RESP_BUSY,
+	};
+
+	virtio_mem_device_except(&vmr->vmt->dev, &exception);
+}
+
+static void get_unplugged(void *ctx)
+{
+	struct page *page = pfn_to_online_page(vmt_pfn(vmr->vmt, VMT_MB) - 1);
+
+	/* Who walks pfns takes a reference to whatever is there. */
+	if (page && get_page_unless_zero(page))
+		vmr->held = page;
+}
+
+static void put_unplugged(void *ctx)
+{
+	if (vmr->held)
+		put_page(vmr->held);
+	vmr->held = NULL;
+}
+
+#define VMR_STEP(first)								\
+	{ .step = { { .name = #first, .run = first, .sleeps = true } },		\
+	  .touches = U32_MAX }
+#define VMR_STEPS(first, second)						\
+	{ .step = { { .name = #first, .run = first, .sleeps = true },		\
+		    { .name = #second, .run = second, .sleeps = true } },	\
+	  .touches = U32_MAX }
+
+static const struct schedule_actor vmr_actors[] = {
+	VMR_STEP(offline_block),
+	VMR_STEP(online_block),
+	VMR_STEPS(resize_back, resize_again),
+	VMR_STEP(resize_more),
+	VMR_STEP(answer_busy),
+	VMR_STEPS(get_unplugged, put_unplugged),
+};
+
+/*
+ * Hooks
+ */
+
+static bool vmr_is_operation(void)
+{
+	return current->flags & PF_WQ_WORKER;
+}
+
+static void vmr_config_read(struct virtio_mem_device *dev, unsigned int offset)
+{
+	/* Each field is read in one go, and all of them are read. */
+	if (offset == offsetof(struct virtio_mem_config, requested_size))
+		schedule_point(VMR_CONFIG_READ);
+}
+
+static void vmr_plug(struct virtio_mem_device *dev, unsigned long block,
+		     unsigned long nr_blocks, bool plug)
+{
+	vmr->note_plug(dev, block, nr_blocks, plug);
+	schedule_point(VMR_PLUGGED);
+}
+
+static struct schedule_probe vmr_probes[];
+
+static void at_work(struct work_struct *work)
+{
+	typeof(at_work) *fn = schedule_enter(&vmr_probes[0], VMR_WORK);
+
+	fn(work);
+}
+
+static int at_fake_offline(void *vm, unsigned long pfn, unsigned long nr_pages)
+{
+	typeof(at_fake_offline) *fn = schedule_enter(&vmr_probes[1],
+						     VMR_FAKE_OFFLINE);
+
+	return fn(vm, pfn, nr_pages);
+}
+
+static void at_set_fake_offline(unsigned long pfn, unsigned long nr_pages,
+				bool onlined)
+{
+	typeof(at_set_fake_offline) *fn = schedule_enter(&vmr_probes[2],
+							 VMR_SET_FAKE_OFFLINE);
+
+	fn(pfn, nr_pages, onlined);
+}
+
+static u64 at_request(void *vm, const void *req)
+{
+	typeof(at_request) *fn = schedule_enter(&vmr_probes[3], VMR_REQUEST);
+
+	return fn(vm, req);
+}
+
+static void at_fake_online(unsigned long pfn, unsigned long nr_pages)
+{
+	typeof(at_fake_online) *fn = schedule_enter(&vmr_probes[4],
+						    VMR_FAKE_ONLINE);
+
+	fn(pfn, nr_pages);
+}
+
+static int at_remove(void *vm, unsigned long mb_id)
+{
+	typeof(at_remove) *fn = schedule_enter(&vmr_probes[5], VMR_REMOVE);
+
+	return fn(vm, mb_id);
+}
+
+static struct schedule_probe vmr_probes[] = {
+	{ "virtio_mem_run_wq", at_work },
+	{ "virtio_mem_fake_offline", at_fake_offline },
+	{ "virtio_mem_set_fake_offline", at_set_fake_offline },
+	{ "virtio_mem_send_request", at_request },
+	{ "virtio_mem_fake_online", at_fake_online },
+	{ "virtio_mem_sbm_try_remove_unplugged_mb", at_remove },
+};
+
+/*
+ * The operation
+ */
+
+/* Let everybody finish, and have all memory online, and of size @size. */
+static void vmr_settle(u64 size)
+{
+	struct vmt *vmt = vmr->vmt;
+
+	virtio_mem_device_except(&vmt->dev, NULL);
+	if (!vmt_is_online(vmt, 0))
+		vmt_online(vmt, 0, vmr->online_type);
+	vmt_resize(vmt, size);
+	if (virtio_mem_device_plugged_size(&vmt->dev) != size)
+		vmt_retry(vmt);
+}
+
+static void vmr_prepare(void *ctx)
+{
+	vmr->held = NULL;
+	vmr_settle(vmr->before);
+}
+
+static void vmr_run(void *ctx)
+{
+	virtio_mem_device_resize(&vmr->vmt->dev, vmr->after);
+	vmt_settle(vmr->vmt);
+}
+
+static void vmr_join(struct vmr_thread *thread)
+{
+	const int ret = vmr_thread_join(thread);
+
+	if (ret == -EINTR && !vmr->isolation_is_kept)
+		return;
+	/* Somebody else may use the memory, or have done it already. */
+	if (ret < 0 && ret != -EBUSY && ret != -EAGAIN)
+		schedule_fail("%slining returns %d", thread->online ? "on" : "off",
+			      ret);
+}
+
+static void vmr_check(void *ctx)
+{
+	struct vmt *vmt = vmr->vmt;
+	const enum kunit_status status = vmt->test->status;
+	u64 size;
+
+	vmr_join(&vmr->thread[0]);
+	vmr_join(&vmr->thread[1]);
+	vmt_settle(vmt);
+
+	vmt->test->status = KUNIT_SUCCESS;
+	vmt_expect_consistent(vmt);
+	size = READ_ONCE(vmt->dev.config.requested_size);
+	vmr_settle(size);
+	if (!vmt_is_online(vmt, 0))
+		schedule_fail("memory does not go online when all rest");
+	if (virtio_mem_device_plugged_size(&vmt->dev) != size)
+		schedule_fail("%llu MiB are plugged instead of %llu when all rest",
+			      virtio_mem_device_plugged_size(&vmt->dev) / SZ_1M,
+			      size / SZ_1M);
+	vmt_expect_consistent(vmt);
+	if (vmt->dev.nr_invalid)
+		schedule_fail("the driver made an invalid request");
+	if (vmt->test->status == KUNIT_FAILURE)
+		schedule_fail("the memory is not as the device has it, see above");
+	vmt->test->status = status;
+}
+
+/* Begin anew with a driver that knows nothing of what happened. */
+static void vmr_recover(void *ctx)
+{
+	vmt_remove(vmr->vmt);
+	vmt_bind(vmr->vmt, vmr->before);
+}
+
+static void vmr_unhook(void *unused)
+{
+	vmr->vmt->dev.config_read = NULL;
+	vmr->vmt->dev.plug = vmr->note_plug;
+}
+
+static void vmr_hook(struct kunit *test)
+{
+	vmr->note_plug = vmr->vmt->dev.plug;
+	vmr->vmt->dev.plug = vmr_plug;
+	vmr->vmt->dev.config_read = vmr_config_read;
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, vmr_unhook, NULL));
+	schedule_probe_all(test, vmr_probes, ARRAY_SIZE(vmr_probes));
+}
+
+/**
+ * struct vmr_param - an operation
+ * @name: its name in schedules
+ * @online_type: the kind of zone
+ * @before: how many sub-blocks more than half of a memory block it has before
+ * @after: how many more it has after
+ */
+struct vmr_param {
+	const char *name;
+	enum mmop online_type;
+	unsigned int before;
+	unsigned int after;
+};
+
+static const struct vmr_param vmr_params[] = {
+	{ "plug_movable", MMOP_ONLINE_MOVABLE, 0, 2 },
+	{ "plug_kernel", MMOP_ONLINE_KERNEL, 0, 2 },
+	{ "unplug_movable", MMOP_ONLINE_MOVABLE, 2, 0 },
+	{ "unplug_kernel", MMOP_ONLINE_KERNEL, 2, 0 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(vmr, vmr_params, name);
+
+/*
+ * Whoever steps in while virtio-mem resizes memory, and wherever that is: the
+ * memory is as the device has it, flags and counts of pages are right, and once
+ * nobody steps in any more, all of the requested size is plugged and online.
+ */
+static void resizing_stands_every_schedule(struct kunit *test)
+{
+	const struct vmr_param *param = test->param_value;
+	struct schedule_model model = {
+		.name = param->name,
+		.point = vmr_points,
+		.nr_points = ARRAY_SIZE(vmr_points),
+		.actor = vmr_actors,
+		.nr_actors = ARRAY_SIZE(vmr_actors),
+		.is_operation = vmr_is_operation,
+		.prepare = vmr_prepare,
+		.run = vmr_run,
+		.check = vmr_check,
+		.recover = vmr_recover,
+	};
+
+	schedule_require(test, &model);
+	vmt_require_zone(test, param->online_type);
+	vmr = kunit_kzalloc(test, sizeof(*vmr), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vmr);
+	vmr->online_type = param->online_type;
+	vmr->before = VMT_MB / 2 + param->before * VMT_SB;
+	vmr->after = VMT_MB / 2 + param->after * VMT_SB;
+	vmr->thread[1].online = true;
+	vmr->vmt = vmt_probe(test, param->online_type, 1, vmr->before);
+	vmr->isolation_is_kept =
+		schedule_isolation_is_kept(test, vmt_pfn(vmr->vmt, 0));
+	vmr_hook(test);
+	schedule_run_all(test, &model);
+}
+
+static struct kunit_case virtio_mem_races_cases[] = {
+	KUNIT_CASE_PARAM(resizing_stands_every_schedule, vmr_gen_params),
+	{}
+};
+#else
+static void resizing_stands_every_schedule(struct kunit *test)
+{
+	kunit_skip(test, "CONFIG_KPROBES is not set");
+}
+
+static struct kunit_case virtio_mem_races_cases[] = {
+	KUNIT_CASE(resizing_stands_every_schedule),
+	{}
+};
+#endif /* CONFIG_KPROBES */
+
+static struct kunit_suite virtio_mem_races_suite = {
+	.name = "virtio_mem_races",
+	.init = vmt_init,
+	.test_cases = virtio_mem_races_cases,
+};
+
+kunit_test_suite(virtio_mem_races_suite);
+
+MODULE_DESCRIPTION("KUnit tests for races of the virtio-mem driver with others");
+MODULE_LICENSE("GPL");
