@@ -346,7 +346,11 @@ static void race_compare_zone(const char *when, const struct zone *zone,
 			      zone->name, now, what, expected);
 }
 
-/* Compare counters. Free pages only where there are no others. */
+/*
+ * Compare counters. Free pages only where there are no others. Not what a zone
+ * spans, because shrink_zone_span() may go by pages of the anchor's section that
+ * were in the zone when an earlier test case ran.
+ */
 static void race_compare(const struct phantom_snapshot *expected,
 			 const char *when)
 {
@@ -361,8 +365,6 @@ static void race_compare(const struct phantom_snapshot *expected,
 				  expected->zone[i].managed, now.zone[i].managed);
 		race_compare_zone(when, zone, "present pages",
 				  expected->zone[i].present, now.zone[i].present);
-		race_compare_zone(when, zone, "spanned pages",
-				  expected->zone[i].spanned, now.zone[i].spanned);
 		race_compare_zone(when, zone, "isolated pageblocks",
 				  expected->zone[i].isolated,
 				  now.zone[i].isolated);
