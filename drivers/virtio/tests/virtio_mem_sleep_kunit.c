@@ -3,6 +3,7 @@
  * KUnit tests for the virtio-mem driver: suspending and resuming the system, as
  * far as the driver takes part, and hibernation.
  */
+#include <kunit/known_bug.h>
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/suspend.h>
@@ -193,10 +194,13 @@ static bool resume_without_virtqueue(struct vmt *vmt)
 static void driver_gives_up_without_a_virtqueue(struct kunit *test)
 {
 	struct vmt *vmt = vmt_probe(test, MMOP_OFFLINE, 1, 0);
+	const bool in_use = resume_without_virtqueue(vmt);
 
-	/* There was nothing to be requested, so nothing happened yet. */
-	if (resume_without_virtqueue(vmt))
-		kunit_skip(test, "the driver would use a virtqueue that is gone");
+	/* There was nothing to be requested, so this did no harm yet. */
+	if (in_use)
+		kunit_known_bug(test, "virtio-mem-leave-unrestored-device",
+				"the driver used a device that was not restored");
+	KUNIT_ASSERT_FALSE(test, in_use);
 
 	vmt_remove(vmt);
 	vmt_bind(vmt, 0);
