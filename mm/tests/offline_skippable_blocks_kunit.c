@@ -527,16 +527,6 @@ static void node_notifiers_do_not_hear_of_other_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, observer->events);
 	KUNIT_EXPECT_TRUE(test, node_state(ph->nid, N_MEMORY));
 }
-#else
-static void node_has_memory_until_the_last_of_it_is_offline(struct kunit *test)
-{
-	kunit_skip(test, "there are no node notifiers");
-}
-
-static void node_notifiers_do_not_hear_of_other_memory(struct kunit *test)
-{
-	kunit_skip(test, "there are no node notifiers");
-}
 #endif
 
 static struct kunit_case offline_skippable_blocks_cases[] = {
@@ -546,10 +536,12 @@ static struct kunit_case offline_skippable_blocks_cases[] = {
 	KUNIT_CASE(memory_group_counts_present_pages),
 	KUNIT_CASE(auto_movable_policy_looks_at_memory_group),
 	KUNIT_CASE_PARAM(memmap_on_memory_is_accounted_for, zone_gen_params),
+#if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)
 	KUNIT_CASE_PARAM(node_has_memory_until_the_last_of_it_is_offline,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(node_notifiers_do_not_hear_of_other_memory,
 			 zone_gen_params),
+#endif
 	{}
 };
 
