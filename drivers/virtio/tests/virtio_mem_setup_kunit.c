@@ -399,11 +399,11 @@ static void memory_is_one_dynamic_group(struct kunit *test)
 static void memory_goes_to_the_node_of_its_proximity_domain(struct kunit *test)
 {
 #ifdef CONFIG_ACPI_NUMA
-	const int node = last_node(node_states[N_MEMORY]);
+	int node = next_memory_node(first_memory_node);
 	struct memory_block *mem;
 	struct vmt *vmt;
 
-	if (node == first_memory_node || node_to_pxm(node) == PXM_INVAL)
+	if (node >= MAX_NUMNODES || pxm_to_node(node_to_pxm(node)) != node)
 		kunit_skip(test, "firmware tells of no second node with memory");
 	vmt = vmt_new(test, MMOP_OFFLINE, 1, VMT_SB);
 	vmt->dev.vk.features |= BIT_ULL(VIRTIO_MEM_F_ACPI_PXM);
