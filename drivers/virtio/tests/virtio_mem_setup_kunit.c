@@ -5,7 +5,6 @@
  * is known to the rest of the kernel.
  */
 #include <kunit/test.h>
-#include <linux/acpi.h>
 #include <linux/bitmap.h>
 #include <linux/ioport.h>
 #include <linux/nodemask.h>
@@ -229,39 +228,6 @@ static void device_block_may_have_4_gib(struct kunit *test)
 }
 
 /*
- * virtio-mem still knows what is plugged when it has so many memory blocks that
- * its bitmap takes another page.
- *
- * That takes 1 GiB of memmap unless pageblocks are smaller than usual.
- */
-static void bitmap_of_subblocks_grows_past_a_page(struct kunit *test)
-{
-	const u64 nr = PAGE_SIZE * BITS_PER_BYTE / (VMT_MB / VMT_SB);
-	const u64 size = (nr + 1) * VMT_MB - VMT_SB;
-	struct page *page;
-	struct vmt *vmt;
-	u64 i;
-
-	if (nr > 10)
-		kunit_skip(test, "that takes %llu memory blocks", nr + 1);
-
-	vmt = vmt_probe(test, vmt_any_zone(), nr + 1, nr * VMT_MB);
-	/* Have a hole that the driver only fills if it knows of it. */
-	page = vmt_use_page(vmt, nr * VMT_MB - 1);
-	vmt_resize(vmt, nr * VMT_MB - VMT_SB);
-	vmt_stop_using_page(vmt, page);
-	vmt_resize(vmt, size);
-	vmt_expect_plugged(vmt, size);
-	for (i = 0; i <= nr; i++) {
-		KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, i));
-		KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, i, vmt_any_zone()));
-	}
-	vmt_expect_plugged(vmt, size);
-	vmt_resize(vmt, 0);
-	vmt_expect_plugged(vmt, 0);
-}
-
-/*
  * When configuration changes
  */
 
@@ -392,32 +358,6 @@ static void memory_is_one_dynamic_group(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, first_memory_node, group->nid);
 }
 
-/*
- * With VIRTIO_MEM_F_ACPI_PXM, memory of virtio-mem goes to the node that
- * firmware means by the proximity domain of the device.
- */
-static void memory_goes_to_the_node_of_its_proximity_domain(struct kunit *test)
-{
-#ifdef CONFIG_ACPI_NUMA
-	int node = next_memory_node(first_memory_node);
-	struct memory_block *mem;
-	struct vmt *vmt;
-
-	if (node >= MAX_NUMNODES || pxm_to_node(node_to_pxm(node)) != node)
-		kunit_skip(test, "firmware tells of no second node with memory");
-	vmt = vmt_new(test, MMOP_OFFLINE, 1, VMT_SB);
-	vmt->dev.vk.features |= BIT_ULL(VIRTIO_MEM_F_ACPI_PXM);
-	vmt->dev.config.node_id = cpu_to_le16(node_to_pxm(node));
-	vmt_bind(vmt, VMT_MB);
-	mem = memory_block_at(vmt->ph.start);
-	KUNIT_ASSERT_NOT_NULL(test, mem);
-	KUNIT_EXPECT_EQ(test, node, mem->nid);
-	memory_block_put(mem);
-#else
-	kunit_skip(test, "needs ACPI_NUMA");
-#endif
-}
-
 /* Offline and online a memory block of which only the first half is plugged. */
 static void expect_half_plugged(struct vmt *vmt, enum mmop online_type)
 {
@@ -460,11 +400,9 @@ static struct kunit_case virtio_mem_setup_cases[] = {
 	KUNIT_CASE(usable_region_shrinks_when_all_is_unplugged),
 	KUNIT_CASE_PARAM(driver_refuses_size_of_big_blocks, bbm_gen_params),
 	KUNIT_CASE(device_block_may_have_4_gib),
-	KUNIT_CASE(bitmap_of_subblocks_grows_past_a_page),
 	KUNIT_CASE(driver_follows_size_changed_while_it_reads),
 	KUNIT_CASE_PARAM(memory_is_one_driver_managed_resource, setup_gen_params),
 	KUNIT_CASE_PARAM(memory_is_one_dynamic_group, setup_gen_params),
-	KUNIT_CASE(memory_goes_to_the_node_of_its_proximity_domain),
 	KUNIT_CASE(devices_do_not_get_in_each_others_way),
 	{}
 };
