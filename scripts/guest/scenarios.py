@@ -16,10 +16,13 @@ DEVICE = "virtio-mem-pci"
 SIZE = 2**30  # of the device
 BLOCK = 2 * 2**20
 PATH = "/machine/peripheral/vm0"  # the device, for QMP
+OTHER_PATH = "/machine/peripheral/vm1"
+SOME = 128 * 2**20  # what is requested of a device in passing
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
 HUGE_PAGES_NEEDED = SIZE // BLOCK
 BALLOON_LEAVES = 768 * 2**20  # of the gigabyte of RAM
-PATIENCE = 20.0  # seconds for the guest to do what it does by itself
+ONLINE = "memhp_default_state=online_movable"
+PATIENCE = 8.0  # seconds for the guest to do what it does; it waits for 10
 
 Reason = Callable[[str], str]  # why QEMU, by the name of its binary, cannot do it; or nothing
 Trial = Callable[[Qmp], List[str]]  # what went wrong
@@ -91,14 +94,34 @@ def _try_to_unplug(qmp: Qmp) -> List[str]:
     return wrong
 
 
+def _come_true(condition: Callable[[], bool]) -> bool:
+    """Wait for what the guest does by itself."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def _inflate_balloon(qmp: Qmp) -> List[str]:
     qmp.execute("balloon", value=BALLOON_LEAVES)
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if qmp.execute("query-balloon")["actual"] == BALLOON_LEAVES:
-            return []
-        time.sleep(0.05)
-    return ["the guest did not inflate its balloon"]
+    inflated = _come_true(lambda: bool(
+        qmp.execute("query-balloon")["actual"] == BALLOON_LEAVES))
+    return [] if inflated else ["the guest did not inflate its balloon"]
+
+
+def _plug_device_in(qmp: Qmp) -> List[str]:
+    """Have another device come, give memory, refuse to go with it, and take it back."""
+    qmp.execute("device_add", driver=DEVICE, id="vm1", memdev="mem1", **{
+        "block-size": BLOCK, "requested-size": SOME})
+    if not _come_true(lambda: bool(qmp.get(OTHER_PATH, "size") == SOME)):
+        return ["the guest did not plug memory of a device that was plugged in"]
+    wrong = refused(qmp, "device_del", id="vm1") + refused(qmp, "object-del", id="mem1")
+    qmp.set(OTHER_PATH, "requested-size", 0)
+    if not _come_true(lambda: bool(qmp.get(OTHER_PATH, "size") == 0)):
+        wrong.append("the guest did not unplug memory of a device that was plugged in")
+    return wrong
 
 
 SCENARIOS = (
@@ -111,10 +134,13 @@ SCENARIOS = (
              device=",dynamic-memslots=on", lacking=_no_memslots),
     Scenario("refusals", "sizes the device cannot have, and an attempt to remove it in use",
              before=_try_sizes, while_plugged=_try_to_unplug),
+    Scenario("hotplug", "another device that is plugged in while the machine runs",
+             more_qemu=("-object", f"memory-backend-ram,id=mem1,size={SIZE}"),
+             before=_plug_device_in),
     Scenario("boot", "memory requested before the machine starts, onlined as the kernel's "
              "command line says", "memory-backend-file,share=on", True,
              device=f",requested-size={192 * 2**20}",
-             kernel_arguments="memhp_default_state=online_movable"),
+             kernel_arguments=ONLINE),
     Scenario("balloon", "a balloon beside it, which takes a quarter of the other memory",
              "memory-backend-file,share=on", True,
              more_qemu=("-device", "virtio-balloon-pci"), before=_inflate_balloon),

@@ -382,10 +382,10 @@ EXPORT_SYMBOL_GPL(virtio_kunit_write);
 void virtio_kunit_put_buf(struct virtio_kunit_vq *vq,
 			  struct virtio_kunit_buf *buf, size_t written)
 {
-	if (!may_use(vq))
-		return;
 	vringh_kiov_cleanup(&buf->out);
 	vringh_kiov_cleanup(&buf->in);
+	if (!may_use(vq))
+		return;
 	KUNIT_EXPECT_EQ(vq->vk->test, 0,
 			vringh_complete_iotlb(&vq->vring, buf->head, written));
 	if (vringh_need_notify_iotlb(&vq->vring))
