@@ -382,17 +382,19 @@ static void requested_size_is_aligned_and_usable(struct kunit *test)
 static void geometry_never_changes(struct kunit *test)
 {
 	struct virtio_mem_device *dev = client_device_in_use(test);
-	struct virtio_mem_config before = dev->config;
+	const struct virtio_mem_config *config = &dev->config;
 
 	make_request(test, VIRTIO_MEM_REQ_PLUG, CLIENT_ADDR, 1);
 	make_request(test, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0);
 	virtio_mem_device_resize(dev, CLIENT_NR * CLIENT_BLOCK);
 	virtio_kunit_unregister(&dev->vk);
 	virtio_mem_device_unplug_all(dev);
-	KUNIT_EXPECT_EQ(test, before.block_size, dev->config.block_size);
-	KUNIT_EXPECT_EQ(test, before.node_id, dev->config.node_id);
-	KUNIT_EXPECT_EQ(test, before.addr, dev->config.addr);
-	KUNIT_EXPECT_EQ(test, before.region_size, dev->config.region_size);
+	KUNIT_EXPECT_EQ(test, CLIENT_BLOCK, le64_to_cpu(config->block_size));
+	KUNIT_EXPECT_EQ(test, VIRTIO_MEM_GARBAGE * 0x101,
+			le16_to_cpu(config->node_id));
+	KUNIT_EXPECT_EQ(test, CLIENT_ADDR, le64_to_cpu(config->addr));
+	KUNIT_EXPECT_EQ(test, CLIENT_NR * CLIENT_BLOCK,
+			le64_to_cpu(config->region_size));
 }
 
 /*
