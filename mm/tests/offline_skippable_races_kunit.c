@@ -455,6 +455,7 @@ static void race_offline(void)
 /* When nobody holds anything, the memory is as before, and goes offline. */
 static void race_check(void *ctx)
 {
+	clear_thread_flag(TIF_SIGPENDING);
 	if (race->onlined) {
 		unsigned long pfn;
 
