@@ -16,8 +16,6 @@
 
 #include "virtio_mem_kunit.h"
 
-#ifdef CONFIG_KPROBES
-
 /**
  * enum vmr_point - where others can step in
  * @VMR_WORK: the driver begins to work
@@ -460,17 +458,6 @@ static struct kunit_case virtio_mem_races_cases[] = {
 	KUNIT_CASE_PARAM(resizing_stands_every_schedule, vmr_gen_params),
 	{}
 };
-#else
-static void resizing_stands_every_schedule(struct kunit *test)
-{
-	kunit_skip(test, "CONFIG_KPROBES is not set");
-}
-
-static struct kunit_case virtio_mem_races_cases[] = {
-	KUNIT_CASE(resizing_stands_every_schedule),
-	{}
-};
-#endif /* CONFIG_KPROBES */
 
 static struct kunit_suite virtio_mem_races_suite = {
 	.name = "virtio_mem_races",
