@@ -198,7 +198,7 @@ static void offlining_warns_about_skippable_page_with_wrong_count(struct kunit *
  */
 static struct warning_watch {
 	bool (*hook)(bool count);
-	spinlock_t *lock;
+	spinlock_t *lock;	/* that is not to be held */
 	unsigned int locked;
 } warning_watch;
 

@@ -36,10 +36,7 @@ const char *phantom_hotplug_obstacle(void);
 struct phantom_memory *phantom_hotplug(struct kunit *test);
 unsigned long phantom_count_memory_blocks(void);
 #else
-static inline const char *phantom_hotplug_obstacle(void)
-{
-	return "CONFIG_MEMORY_HOTREMOVE is not set";
-}
+#define phantom_hotplug_obstacle()	"CONFIG_MEMORY_HOTREMOVE is not set"
 
 static inline struct phantom_memory *phantom_hotplug(struct kunit *test)
 {

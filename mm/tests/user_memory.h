@@ -94,7 +94,7 @@ static inline struct file *create_hugetlb_file(struct kunit *test)
 	 */
 	for (i = 0; h->surplus_huge_pages && i < 1000; i++) {
 		flush_delayed_fput();
-		msleep(1);
+		usleep_range(USEC_PER_MSEC, 2 * USEC_PER_MSEC);
 	}
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action(test, restore_nr_overcommit,

@@ -48,6 +48,7 @@ class Case:
 
     name: str
     sentence: Optional[str]
+    everywhere: bool = True  # or only in kernels with some option
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,19 @@ def suites(texts: Mapping[str, str]) -> List[Suite]:
             name, array = NAME.search(suite["body"]), ARRAY_NAME.search(suite["body"])
             if name and array:
                 found.append(Suite(name["name"], path, tuple(
-                    Case(case, _sentence(text, case)) for case in _cases(code, array["array"]))))
+                    Case(case, _sentence(text, case), everywhere)
+                    for case, everywhere in _cases(code, array["array"]))))
     return found
 
 
-def _cases(code: str, array: str) -> List[str]:
-    """The names of the functions in an array of test cases."""
+def _cases(code: str, array: str) -> List[Tuple[str, bool]]:
+    """The functions in an array of test cases, and whether they do not depend on an option."""
     body = re.search(rf"\bstruct\s+kunit_case\s+{array}\s*\[\]\s*=\s*\{{(.*?)^\}};", code,
                      re.DOTALL | re.MULTILINE)
-    return CASE.findall(body[1]) if body else []
+    if not body:
+        return []
+    always = CASE.findall(re.sub(r"^#if.*?^#endif", "", body[1], flags=re.DOTALL | re.MULTILINE))
+    return [(case, case in always) for case in CASE.findall(body[1])]
 
 
 def _sentence(text: str, case: str) -> Optional[str]:
@@ -148,9 +153,12 @@ def known_bugs(repo: Path) -> Set[str]:
 
 
 def not_run(found: List[Suite], ran: Set[Tuple[str, str]]) -> List[str]:
-    """A line for each case that no suite ran; `ran` has the names of suites and functions."""
+    """A line for each case that no suite ran; `ran` has the names of suites and functions.
+
+    Those that take an option may not be there.
+    """
     return [f"{suite.path}: {suite.name}.{case.name} did not run" for suite in found
-            for case in suite.cases if (suite.name, case.name) not in ran]
+            for case in suite.cases if case.everywhere and (suite.name, case.name) not in ran]
 
 
 def out_of_date(repo: Path) -> List[str]:

@@ -68,6 +68,13 @@ class Find(unittest.TestCase):
         self.assertEqual(not_run(found, {("things", "one_thing")}),
                          ["mm/tests/things_kunit.c: things.another_thing did not run"])
 
+    def test_a_case_that_takes_an_option_need_not_run(self) -> None:
+        text = TWO_CASES.replace("\tKUNIT_CASE(one_thing),\n",
+                                 "#ifdef CONFIG_ONE\n\tKUNIT_CASE(one_thing),\n#endif\n")
+        found = suites({"mm/tests/things_kunit.c": text})
+        self.assertEqual(not_run(found, {("things", "another_thing")}), [])
+        self.assertEqual(len(not_run(found, set())), 1)
+
     def test_suite_with_its_cases_in_order(self) -> None:
         suite, = suites({"mm/tests/things_kunit.c": TWO_CASES})
         self.assertEqual((suite.name, suite.path), ("things", "mm/tests/things_kunit.c"))
