@@ -16,7 +16,7 @@ import io
 import time
 import unittest
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Tuple
 
 from base.files import BUILD, REPO, fresh, write
 from base.locks import build_lock
@@ -29,7 +29,7 @@ from guest import arguments, boot, job, resizer, sandbox
 from guest import build as kernels
 from guest.requirements import CHECKERS, COCCINELLE, SPHINX, for_kernels, programs, require
 from guest.setup import Setup
-from guest.verdict import Verdict, suites
+from guest.verdict import BEGIN, Verdict, suites
 from history import campaign as history
 from mutants import campaign
 from series import am
@@ -45,6 +45,7 @@ NO_SPDX = (".patch", ".msg", "/series", "COPYING", "LICENSE")
 SANDBOX = programs(("bwrap", "bubblewrap"))  # here it is needed
 SHELL_SCRIPTS = ("scripts/guest/qemu-shim", "scripts/bisect-step", ".ci/run")
 
+ZONELISTS = "zonelists, mobility grouping"  # which says build_all_zonelists()
 WITH_KPROBES = "virtio_mem_races"  # a suite that is not in the usual kernel
 NOBODY = Sender("check <check@localhost> 1767225600 +0000")
 
@@ -263,11 +264,17 @@ class Check:
 
     def fixes(self) -> List[str]:
         """With the known bugs mended, all cases pass, also those that take kprobes."""
-        setup = dataclasses.replace(self.setup, kconfig_add=("CONFIG_KPROBES=y",), kunit_args=(
-            *self.setup.kunit_args, f"--kernel_args={FAIL_KNOWN_BUGS}"))
-        mended = dataclasses.replace(self.source, fixes=True)
+        setup, mended = self.mended
         return self.suites_run(mended, setup, job.results_folder(
             f"{setup.config}-fixes", setup.arch, mended))
+
+    @property
+    def mended(self) -> Tuple[Setup, Source]:
+        """The kernel that has all: no known bugs, and kprobes."""
+        return dataclasses.replace(
+            self.setup, kconfig_add=("CONFIG_KPROBES=y",),
+            kunit_args=(*self.setup.kunit_args, f"--kernel_args={FAIL_KNOWN_BUGS}")), \
+            dataclasses.replace(self.source, fixes=True)
 
     def suites_run(self, kernel: Source, setup: Setup, folder: Path, *without: str) -> List[str]:
         verdicts: List[Verdict] = []
@@ -294,7 +301,8 @@ class Check:
 
     def warnings(self) -> List[str]:
         """The new files compile without a word at W=1."""
-        kernel = self.kernel()
+        setup, mended = self.mended
+        kernel = kernels.describe(prepare(mended).path, setup)
         objects = [str(Path(path).with_suffix(".o")) for path in self.queue.new_files()
                    if path.endswith(".c")]
         done = run(kernels.make_command(kernel, "W=1", *objects))
@@ -304,15 +312,20 @@ class Check:
         verdict = boot.boot(self.kernel(), *arguments_of_kunit)
         return [] if verdict.code is Exit.OK else [verdict.line()]
 
-    def skipped_for(self, reason: str, *arguments_of_kunit: str) -> List[str]:
-        """Boot where memory that does not exist would do harm: cases of mm are skipped."""
-        boot.boot(self.kernel(), *arguments_of_kunit)
+    def without_hotplug(self, reason: str, *arguments_of_kunit: str) -> List[str]:
+        """Boot where memory that does not exist would do harm: borrowed memory serves, or none."""
+        verdict = boot.boot(self.kernel(), *arguments_of_kunit)
         console = (self.kernel().out / "test.log").read_text(errors="replace")
         found = [case for suite in suites(console) for case in suite.cases
                  if any(fnmatch.fnmatch(suite.name, pattern) for pattern in MM_SUITES)]
-        return [f"{case.suite}.{case.name} is not skipped because {reason}"
-                for case in found if case.reason != reason] or (
-                    [] if found else ["no case came to its end"])
+        skipped = [case for case in found if case.reason.startswith(reason)]
+        # Each zone that gets its first memory has the kernel say so.
+        return [*([] if verdict.code is Exit.OK else [verdict.line()]),
+                *([] if skipped else [f"no case is skipped because {reason}"]),
+                *([f"memory is hotplugged although {reason}"]
+                  if ZONELISTS in console[console.find(BEGIN):] else []),
+                *(f"{case.suite}.{case.name} is skipped because {case.reason}" for case in found
+                  if case.reason and case not in skipped and not case.known_bug)]
 
 
 def _console(folder: Path) -> str:
@@ -350,11 +363,11 @@ def main(args: argparse.Namespace) -> Exit:
                 check.step("suite kunit --fixes", check.fixes)
                 check.step("new files at W=1", check.warnings)
                 check.step("guest with 512 MiB", lambda: check.booted("--qemu_args=-m 512"))
-                check.step("machine that may be real", lambda: check.skipped_for(
+                check.step("machine that may be real", lambda: check.without_hotplug(
                     "maybe a real machine, and no phantom_memory.any_machine",
                     "--qemu_args=-cpu qemu64,-hypervisor",
                     "--kernel_args=phantom_memory.any_machine=0"))
-                check.step("contents of free pages", lambda: check.skipped_for(
+                check.step("contents of free pages", lambda: check.without_hotplug(
                     "init_on_free writes to free pages", "--kernel_args=init_on_free=1"))
                 check.step("each suite alone", lambda: check.booted("--run_isolated=suite"))
                 check.step("suite qemu-virtio-mem", check.qemu_virtio_mem)
