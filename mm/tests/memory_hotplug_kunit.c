@@ -511,7 +511,7 @@ static void migration_keeps_no_reference_to_hwpoisoned_folio(struct kunit *test)
 static int memory_hotplug_faults_init(struct kunit *test)
 {
 	kunit_fault_init(test);
-	return offline_skippable_init(test);
+	return offline_skippable_hotplug_init(test);
 }
 
 static struct kunit_case memory_hotplug_cases[] = {
@@ -525,7 +525,7 @@ static struct kunit_case memory_hotplug_cases[] = {
 
 static struct kunit_suite memory_hotplug_suite = {
 	.name = "memory_hotplug",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = memory_hotplug_cases,
 };

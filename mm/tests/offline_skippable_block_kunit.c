@@ -990,7 +990,7 @@ static struct kunit_case offline_skippable_block_cases[] = {
 
 static struct kunit_suite offline_skippable_block_suite = {
 	.name = "offline_skippable_block",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_block_cases,
 };

@@ -1097,7 +1097,7 @@ static struct kunit_case offline_skippable_races_cases[] = {
 
 static struct kunit_suite offline_skippable_races_suite = {
 	.name = "offline_skippable_races",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_races_cases,
 };

@@ -513,7 +513,7 @@ static struct kunit_case offline_skippable_edge_cases[] = {
 
 static struct kunit_suite offline_skippable_edge_suite = {
 	.name = "offline_skippable_edge",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_edge_cases,
 };
@@ -537,7 +537,7 @@ static struct kunit_case offline_skippable_zone_cases[] = {
 
 static struct kunit_suite offline_skippable_zone_suite = {
 	.name = "offline_skippable_zone",
-	.init = offline_skippable_init,
+	.init = offline_skippable_hotplug_init,
 	.suite_exit = offline_skippable_suite_exit,
 	.test_cases = offline_skippable_zone_cases,
 };
