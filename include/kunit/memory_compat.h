@@ -60,6 +60,11 @@ static inline unsigned long *page_flags_word(const struct page *page)
 	 IS_ENABLED(CONFIG_BALLOON_COMPACTION))
 
 #if !__has_include("linux/balloon.h")
+/* It is drivers that do. */
+static inline void balloon_count_managed_pages(struct balloon_dev_info *balloon)
+{
+}
+
 static inline void balloon_page_replace(struct balloon_dev_info *balloon,
 					struct page *newpage, struct page *page)
 {
@@ -72,6 +77,15 @@ static inline void balloon_page_replace(struct balloon_dev_info *balloon,
 	put_page(page);
 }
 #else
+/**
+ * balloon_count_managed_pages() - have pages in a balloon not count as managed
+ * @balloon: the balloon
+ */
+static inline void balloon_count_managed_pages(struct balloon_dev_info *balloon)
+{
+	balloon->adjust_managed_page_count = true;
+}
+
 /**
  * balloon_page_replace() - what migration of a balloon page leaves to the driver
  * @balloon: the balloon
@@ -175,6 +189,15 @@ static inline void memory_block_put(struct memory_block *mem)
 	put_device(&mem->dev);
 }
 
+static inline unsigned long phys_to_block_id(unsigned long phys)
+{
+	return phys / memory_block_size_bytes();
+}
+
+/* Its memory block devices get their node later. */
+#define create_memory_block_devices(start, size, nid, altmap, group)		\
+	create_memory_block_devices(start, size, altmap, group)
+
 static inline long nr_vmalloc_pages(void)
 {
 	return vmalloc_nr_pages();
@@ -214,6 +237,25 @@ static inline long nr_vmalloc_pages(void)
 					  cpu)->vm_node_stat_diff[NR_VMALLOC];
 	}
 	return nr;
+}
+#endif
+
+#ifdef PAGE_SNAPSHOT_FAITHFUL
+/**
+ * read_page_flags() - look at a page as /proc/kpageflags does
+ * @page: the page, to which there need not be a reference
+ */
+static inline void read_page_flags(const struct page *page)
+{
+	struct page_snapshot ps;
+
+	snapshot_page(&ps, page);
+}
+#else
+static inline void read_page_flags(const struct page *page)
+{
+	if (IS_ENABLED(CONFIG_PROC_PAGE_MONITOR))
+		stable_page_flags(page);
 }
 #endif
 

@@ -63,7 +63,7 @@ static int find_free_block(struct memory_block *mem, void *arg)
 {
 	const unsigned long nr_pages = PHYS_PFN(memory_block_size_bytes());
 	const unsigned long start_pfn = section_nr_to_pfn(mem->start_section_nr);
-	const struct zone *zone = mem->zone;
+	struct zone *zone = mem->zone;
 	unsigned long *found_pfn = arg;
 	unsigned long pfn;
 
@@ -283,7 +283,7 @@ static void unplug_if_free(struct kunit *test, unsigned long pfn)
 }
 
 /* Make what is free right before and right behind a folio skippable. */
-static void unplug_around(struct kunit *test, const struct folio *folio)
+static void unplug_around(struct kunit *test, struct folio *folio)
 {
 	unplug_if_free(test, folio_pfn(folio) - 1);
 	unplug_if_free(test, folio_pfn(folio) + folio_nr_pages(folio));

@@ -268,7 +268,7 @@ static void race_create_balloon(void)
 {
 	balloon_devinfo_init(&race->balloon);
 	race->balloon.migratepage = migrate_race_balloon;
-	race->balloon.adjust_managed_page_count = true;
+	balloon_count_managed_pages(&race->balloon);
 }
 
 static void race_fill(void)
@@ -765,10 +765,9 @@ static void read_memmap(void *ctx)
 
 	for (pfn = race->ph->start_pfn; pfn < phantom_end_pfn(race->ph); pfn += 8) {
 		struct page *page = pfn_to_online_page(pfn);
-		struct page_snapshot ps;
 
 		if (page)
-			snapshot_page(&ps, page);
+			read_page_flags(page);
 	}
 }
 

@@ -124,6 +124,8 @@ static void hugetlb_folio_across_the_edge_prevents_offlining(struct kunit *test)
 
 	if (!hugepages_supported())
 		kunit_skip(test, "there are no huge pages");
+	if (!FOLIO_SIZE_IS_CHECKED && zone_idx(ph->zone) != ZONE_MOVABLE)
+		kunit_skip(test, "isolation trusts the size of a folio");
 	folio = phantom_make_hugetlb_folio(ph, ph->start_pfn,
 					   pageblock_order + 1);
 	part = *ph;
