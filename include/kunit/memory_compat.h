@@ -325,6 +325,14 @@ static inline int isolate_page_range(unsigned long start_pfn,
 					isolate_mode_flags(mode), GFP_KERNEL);
 }
 
+static inline void undo_isolate_mode_page_range(unsigned long start_pfn,
+						unsigned long end_pfn,
+						enum pb_isolate_mode mode)
+{
+	undo_isolate_page_range(start_pfn, end_pfn,
+				isolate_mode_migratetype(mode));
+}
+
 #define start_isolate_page_range	isolate_page_range
 #define undo_isolate_page_range(start_pfn, end_pfn)				\
 	undo_isolate_page_range(start_pfn, end_pfn, MIGRATE_MOVABLE)
@@ -365,6 +373,20 @@ static inline bool page_is_unmovable(struct zone *zone, struct page *page,
 	}
 	*step = next - pfn;
 	return false;
+}
+#else
+/**
+ * undo_isolate_mode_page_range() - end an isolation, for whatever it was
+ * @start_pfn: the first page
+ * @end_pfn: the page behind the last one
+ * @mode: what start_isolate_page_range() was for. Newer kernels know by
+ *	themselves which migratetype a pageblock has.
+ */
+static inline void undo_isolate_mode_page_range(unsigned long start_pfn,
+						unsigned long end_pfn,
+						enum pb_isolate_mode mode)
+{
+	undo_isolate_page_range(start_pfn, end_pfn);
 }
 #endif /* MEMORY_OFFLINE */
 
@@ -417,13 +439,18 @@ static inline int kunit_warnings_in_log(struct kunit_suppressed_warning *w,
 	return count;
 }
 
+/* Have the console pass over all that is in the log by now. */
+static inline void kunit_flush_console(void)
+{
+	console_lock();
+	console_unlock();
+}
+
 static inline void kunit_suppress_warning_cleanup(void *arg)
 {
 	struct kunit_suppressed_warning *w = arg;
 
-	/* Have the console pass over all that is in the log by now. */
-	console_lock();
-	console_unlock();
+	kunit_flush_console();
 	console_loglevel = w->loglevel;
 	/* Who looks for the reason of a failure needs to see all of it. */
 	w->count = kunit_warnings_in_log(w, w->test->status == KUNIT_FAILURE);
@@ -445,6 +472,9 @@ kunit_start_suppress_warning(struct kunit *test)
 	/* Let WARN_ON_ONCE() warn again, as clear_warn_once in debugfs does. */
 	generic_bug_clear_once();
 	memset(__start_once, 0, __end_once - __start_once);
+	/* KUnit does not end a line with a result: it waits for the next one. */
+	kunit_printk(KERN_DEBUG, test, "no warnings on the console\n");
+	kunit_flush_console();
 	w->loglevel = console_loglevel;
 	console_loglevel = CONSOLE_LOGLEVEL_SILENT;
 	w->seq = kunit_log_next_seq();

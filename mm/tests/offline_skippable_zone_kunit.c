@@ -309,8 +309,9 @@ static void cma_does_not_get_skippable_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EBUSY,
 			test_pages_isolated(ph->start_pfn, skippable + 1,
 					    PB_ISOLATE_MODE_CMA_ALLOC));
-	undo_isolate_page_range(ph->start_pfn,
-				ph->start_pfn + MAX_ORDER_NR_PAGES);
+	undo_isolate_mode_page_range(ph->start_pfn,
+				     ph->start_pfn + MAX_ORDER_NR_PAGES,
+				     PB_ISOLATE_MODE_CMA_ALLOC);
 	KUNIT_EXPECT_EQ(test, pageblock_nr_pages, nr_free_cma(ph));
 	KUNIT_EXPECT_TRUE(test, is_migrate_cma_page(pfn_to_page(ph->start_pfn)));
 	phantom_expect(ph, skippable, pageblock_nr_pages, PHANTOM_SKIPPABLE);
