@@ -21,6 +21,7 @@
 #include <linux/page-flags.h>
 #include <linux/page-isolation.h>
 #include <linux/pageblock-flags.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/timer.h>
 #include <linux/version.h>
@@ -194,9 +195,15 @@ static inline unsigned long phys_to_block_id(unsigned long phys)
 	return phys / memory_block_size_bytes();
 }
 
-/* Its memory block devices get their node later. */
-#define create_memory_block_devices(start, size, nid, altmap, group)		\
-	create_memory_block_devices(start, size, altmap, group)
+/* Memory block devices get their node later. */
+static inline int create_block_devices(unsigned long start, unsigned long size,
+				       int nid, struct vmem_altmap *altmap,
+				       struct memory_group *group)
+{
+	return create_memory_block_devices(start, size, altmap, group);
+}
+
+#define create_memory_block_devices	create_block_devices
 
 static inline long nr_vmalloc_pages(void)
 {
@@ -256,6 +263,30 @@ static inline void read_page_flags(const struct page *page)
 {
 	if (IS_ENABLED(CONFIG_PROC_PAGE_MONITOR))
 		stable_page_flags(page);
+}
+#endif
+
+/* Does the kernel tell who waits for a mutex? */
+#if defined(CONFIG_DEBUG_MUTEXES) || KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
+#define BLOCKED_ON_IS_KNOWN	true
+
+/**
+ * is_blocked_on_mutex() - does a task wait for a mutex?
+ * @task: the task
+ *
+ * Return: whether it does, which may change at any time. Never, unless
+ *	%BLOCKED_ON_IS_KNOWN.
+ */
+static inline bool is_blocked_on_mutex(const struct task_struct *task)
+{
+	return READ_ONCE(task->blocked_on);
+}
+#else
+#define BLOCKED_ON_IS_KNOWN	false
+
+static inline bool is_blocked_on_mutex(const struct task_struct *task)
+{
+	return false;
 }
 #endif
 
@@ -398,7 +429,6 @@ static inline void undo_isolate_mode_page_range(unsigned long start_pfn,
 #include <asm/sections.h>
 #include <linux/console.h>
 #include <linux/printk.h>
-#include <linux/sched.h>
 #include <linux/string.h>
 
 struct kunit_suppressed_warning {
