@@ -309,10 +309,16 @@ static void race_empty(void)
 	drain_all_pages(race->ph->zone);
 }
 
-/* Have the zone stay, so that it is not set up again for each schedule. */
+/*
+ * Have the zone stay, so that it is not set up again for each schedule. Online a
+ * whole memory block, as shrink_zone_span() looks at all of a section's pages.
+ */
 static void race_anchor(struct kunit *test)
 {
-	phantom_online(phantom_memory_add(test, race->ph->size), race->online_type);
+	struct phantom_memory *anchor;
+
+	anchor = phantom_memory_add(test, memory_block_size_bytes());
+	phantom_block_online(anchor, race->online_type);
 }
 
 static void race_online(void)
@@ -346,11 +352,7 @@ static void race_compare_zone(const char *when, const struct zone *zone,
 			      zone->name, now, what, expected);
 }
 
-/*
- * Compare counters. Free pages only where there are no others. Not what a zone
- * spans, because shrink_zone_span() may go by pages of the anchor's section that
- * were in the zone when an earlier test case ran.
- */
+/* Compare counters. Free pages only where there are no others. */
 static void race_compare(const struct phantom_snapshot *expected,
 			 const char *when)
 {
@@ -365,6 +367,8 @@ static void race_compare(const struct phantom_snapshot *expected,
 				  expected->zone[i].managed, now.zone[i].managed);
 		race_compare_zone(when, zone, "present pages",
 				  expected->zone[i].present, now.zone[i].present);
+		race_compare_zone(when, zone, "spanned pages",
+				  expected->zone[i].spanned, now.zone[i].spanned);
 		race_compare_zone(when, zone, "isolated pageblocks",
 				  expected->zone[i].isolated,
 				  now.zone[i].isolated);
