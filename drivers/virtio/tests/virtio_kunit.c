@@ -549,14 +549,15 @@ void virtio_kunit_init(struct virtio_kunit *vk, struct kunit *test,
 	spin_lock_init(&vk->config_lock);
 	spin_lock_init(&vk->status_lock);
 	spin_lock_init(&vk->iotlb_lock);
-	vk->config_irq = IRQ_WORK_INIT_HARD(virtio_kunit_config_irq);
+	/* With PREEMPT_RT a thread, as handlers of interrupts are. */
+	vk->config_irq = IRQ_WORK_INIT(virtio_kunit_config_irq);
 	init_completion(&vk->released);
 	vk->vdev.id.device = id;
 	vk->vdev.dev.parent = parent;
 	for (i = 0; i < ARRAY_SIZE(vk->vqs); i++) {
 		vk->vqs[i].vk = vk;
 		INIT_WORK(&vk->vqs[i].work, virtio_kunit_handle);
-		vk->vqs[i].irq = IRQ_WORK_INIT_HARD(virtio_kunit_vq_irq);
+		vk->vqs[i].irq = IRQ_WORK_INIT(virtio_kunit_vq_irq);
 	}
 
 	vk->host = alloc_ordered_workqueue("virtio_kunit_host", 0);
