@@ -89,9 +89,7 @@ def chosen(choice: Choice, repo: Path) -> Chosen:
     if choice.mbox and not choice.range:
         found = mails.files(choice.mbox)
         commits = Commits(choice.kdir, choice.kernel, repo)
-        base = commits.resolve(choice.base or commits.head, f"--base={choice.base}")
-        commits.see_that_all_is_there([base])
-        made, trouble = mails.apply(commits, base, found)
+        base, made, trouble = mails.onto(commits, choice.base, found)
         count = len(made) + (1 if trouble else 0)
         return Chosen(commits, _base(commits, base, choice), made, trouble,
                       f"{count} patch{'es'[:2 * (count != 1)]} from mails, applied to the base")

@@ -52,6 +52,14 @@ def files(paths: Sequence[Path]) -> List[Path]:
     return found
 
 
+def onto(commits: Commits, start: str, mails: Sequence[Path]
+         ) -> Tuple[str, List[str], Optional[Unapplied]]:
+    """The base that --base= names, by default the tip, and what apply() makes on it."""
+    base = commits.resolve(start or commits.head, f"--base={start}")
+    commits.see_that_all_is_there([base])
+    return base, *apply(commits, base, mails)
+
+
 def apply(commits: Commits, base: str,
           mails: Sequence[Path]) -> Tuple[List[str], Optional[Unapplied]]:
     """The commits that mails make on top of a base, and why there are not more of them."""

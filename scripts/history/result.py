@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from history.bugs import Bug
+from mutants.result import KILLED, STILLBORN, told
 
-# A bug is caught by a case that fails, a warning of the kernel, a crash, or a
-# time limit.
-CAUGHT = ("case", "warning", "crash", "hang")
-MISSED, NO_PATCH, NO_BUILD = "missed", "does not apply", "does not build"
+CAUGHT = KILLED  # a bug is caught by the same as a mutant is killed
+MISSED, NO_PATCH, NO_BUILD = "missed", "does not apply", STILLBORN
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ def complaints(results: Sequence[Result]) -> List[str]:
 def summary(results: Sequence[Result]) -> str:
     """The campaign in a line."""
     count = Counter(result.outcome for result in results)
-    caught = ", ".join(f"{count[how]} by {'time limit' if how == 'hang' else f'a {how}'}"
-                       for how in CAUGHT if count[how])
+    caught = told(count)
     rest = [f"{count[outcome]} {outcome}" for outcome in (MISSED, NO_PATCH, NO_BUILD)
             if count[outcome] or outcome == MISSED]
     return f"{len(results)} bugs: {sum(count[how] for how in CAUGHT)} caught" \

@@ -117,9 +117,7 @@ class Campaign:
                 return Result(mutant, STILLBORN, reason=str(error)[:500]).kept()
             number = 0
         run = self.guests.boot(image, number)
-        missing = [name for name in self.guests.order if name not in run.cases]
-        if missing:
-            run.blame("case", "it did not run", missing[0])
+        run.see_that_all_ran()
         if not run.how and not mutant.sources and mutant.key not in self.excused \
                 and self.workshop.is_same(mutant, self.scope.changes[mutant.path].after):
             return Result(mutant, EQUIVALENT, reason=SAME_CODE,

@@ -89,6 +89,12 @@ class Run:
             self.first = case or (running[0] if running else "after the last case")
             self.how, self.reason = how, reason
 
+    def see_that_all_ran(self) -> None:
+        """A case that did not run is one that went wrong."""
+        for name in self.order:
+            if name not in self.cases:
+                self.blame("case", "it did not run", name)
+
     def hang(self, reason: str) -> None:
         """It has to be stopped, though something else may have gone wrong before."""
         self.hung = True

@@ -104,13 +104,17 @@ def complaints(results: Sequence[Result], excused: Container[str]) -> List[str]:
     return found
 
 
+def told(count: Mapping[str, int]) -> str:
+    """By what kernels were noticed to be broken, and how many by each."""
+    return ", ".join(f"{count[how]} by {'time limit' if how == 'hang' else f'a {how}'}"
+                     for how in KILLED if count[how])
+
+
 def summary(results: Sequence[Result], workers: int) -> List[str]:
     """The campaign in a few lines."""
     count = Counter(result.outcome for result in results)
-    killed = [f"{count[how]} by {'time limit' if how == 'hang' else f'a {how}'}"
-              for how in KILLED if count[how]]
     lines = [f"{len(results)} mutants: {sum(count[how] for how in KILLED)} killed "
-             f"({', '.join(killed)}), {count[SURVIVED]} survived, {count[EQUIVALENT]} equivalent, "
+             f"({told(count)}), {count[SURVIVED]} survived, {count[EQUIVALENT]} equivalent, "
              f"{count[STILLBORN]} do not build"]
     right, of = named(results, guilt())
     if of:

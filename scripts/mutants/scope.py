@@ -64,11 +64,10 @@ def of_files(source: Source) -> Scope:
 def of_series(source: Source, span: str, mbox: Sequence[Path], start: str,
               repo: Path = REPO) -> Scope:
     """The lines that a series of the user's touches: a range of commits, or mails on a base."""
+    found = mails.files(mbox) if mbox else []  # before a kernel is fetched in vain
     commits = Commits(source.kdir, source.kernel, repo)
     if mbox:
-        base = commits.resolve(start or commits.head, f"--base={start}")
-        commits.see_that_all_is_there([base])
-        made, trouble = mails.apply(commits, base, mails.files(mbox))
+        base, made, trouble = mails.onto(commits, start, found)
         if trouble:
             raise trouble
         tip = made[-1]
