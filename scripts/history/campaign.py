@@ -24,7 +24,7 @@ from history.result import MISSED, NO_BUILD, NO_PATCH, Result, complaints
 from mutants import guests, kernel
 from mutants.find import ENCODING
 from mutants.guests import Guests, Run
-from mutants.kernel import DoesNotBuild, Workshop
+from mutants.kernel import DoesNotBuild, Workshop, digest_of
 from series.overlay import Overlay
 from series.worktree import Source, Tree, prepare
 
@@ -123,8 +123,8 @@ class Campaign:
         if setup not in self.grounds:
             self.grounds[setup] = Ground(self.tree, setup, self.stop)
         ground = self.grounds[setup]
-        return Job(bug, ground, sources, f"{ground.workshop.base} {bug.name} " + digest(*(
-            part.encode(ENCODING) for pair in sources.items() for part in pair)))
+        return Job(bug, ground, sources,
+                   f"{ground.workshop.base} {bug.name} {digest_of(sources)}")
 
     def _try(self, job: Job) -> Dict[str, Any]:
         try:

@@ -23,9 +23,9 @@ from guest import build as kernels
 from guest.requirements import COCCINELLE, programs
 from guest.setup import Setup
 from mutants import find
-from mutants.find import ENCODING, OPERATORS, Mutant
+from mutants.find import OPERATORS, Mutant
 from mutants.guests import Guests, Run
-from mutants.kernel import DoesNotBuild, Workshop
+from mutants.kernel import DoesNotBuild, Workshop, digest_of
 from mutants.result import (EQUIVALENT, SAME_CODE, STILLBORN, SURVIVED, Result, complaints,
                             each_is_mutated, equivalents, guilt, judged)
 from mutants.scope import Scope, of_feature
@@ -133,8 +133,7 @@ class Campaign:
                       str(self.kernel.guest).encode(), str(self.first).encode())
 
     def _key(self, mutant: Mutant) -> str:
-        image = digest(*(part.encode(ENCODING) for pair in mutant.sources.items()
-                         for part in pair)) if mutant.sources else self.image.name
+        image = digest_of(mutant.sources) if mutant.sources else self.image.name
         return f"{self.workshop.base} {image} {mutant.key}"
 
 

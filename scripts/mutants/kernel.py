@@ -18,7 +18,7 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 from base.files import digest, fresh, is_full, need_space, write
 from base.outcome import Exit, Fail, no_space
@@ -31,6 +31,11 @@ POLL = 0.02  # seconds between two looks at a compiler
 
 class DoesNotBuild(Exception):
     """What the compiler says against a source."""
+
+
+def digest_of(sources: Mapping[str, str]) -> str:
+    """What tells the sources of one kernel from those of another."""
+    return digest(*(part.encode(ENCODING) for pair in sources.items() for part in pair))
 
 
 def _guilty(mutant: Mutant, said: str) -> bool:
@@ -91,8 +96,7 @@ class Workshop:
     def image(self, sources: Dict[str, str]) -> Tuple[Path, float]:
         """The kernel with these sources in place of others, and how long it took to build."""
         header = (OPERATORS / "mutant.h").read_bytes()
-        name = digest(self.base.encode(), header, *(part.encode(ENCODING) for pair in
-                                                    sources.items() for part in pair))[:16]
+        name = digest(self.base.encode(), header, digest_of(sources).encode())[:16]
         image = self.folder / "images" / name
         with self.lock:
             if image.exists():
@@ -165,6 +169,10 @@ class Workshop:
         with self.lock:
             if mutant.path not in self.objects:
                 self.objects[mutant.path] = self._object(mutant.path, text)
+            if not self.objects[mutant.path]:
+                raise Fail(Exit.MISSING, f"{mutant.path} cannot be compiled as it is any more, "
+                           "which it was before", "see that the disk and the memory have room, "
+                           "and run the same command again")
         return self._object(mutant.path, text[:first] + after + "\n" * lost + text[last:]) \
             == self.objects[mutant.path]
 

@@ -93,3 +93,9 @@ class WorkshopTest(fixture.Case):
                           (mutant("a * 1", "a *\n1"), False), (mutant("a * 1", "a +"), False)):
             with self.subTest(one.key):
                 self.assertEqual(workshop.is_same(one, CODE), same)
+
+    def test_a_file_that_cannot_be_compiled_proves_nothing(self) -> None:
+        workshop = self.workshop("exit 1; gcc")
+        with self.assertRaises(Fail) as caught:
+            workshop.is_same(mutant("a * 1", "a"), CODE)
+        self.assertEqual(caught.exception.code, Exit.MISSING)
