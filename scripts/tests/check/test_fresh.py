@@ -16,6 +16,7 @@ from tests import fixture
 
 FETCHED = Shared.FETCHED
 KUNIT = "offline_skippable  35 cases\nPASS: 290 passed, 0 failed; boot 1.9 s, all 2.6 s; see x/\n"
+SKIPPED = "    skipped it_leaks: a word: known bug, mended by mm-do-not-leak\n"
 CHECK = "ok      0.1 s  licence tags\n{}\n"
 MISSING = ("error: missing here: gcc\n"
            "  fix: as root: apt-get install gcc   (names of Debian's packages)\n")
@@ -64,6 +65,16 @@ class JudgeTest(unittest.TestCase):
                        "399 passed, 1 failed", "399 passed, 0 failed, 1 skipped")))
         self.assertEqual(fresh.passes(Ended(0, CHECK.format("1 passed, 2 failed"), 1)),
                          "1 passed, 2 failed")
+        # It tells what its kernels skip for a known bug, and counts that by itself.
+        self.assertEqual(fresh.passes(Ended(0, SKIPPED + CHECK.format("9 passed, 0 failed"), 1)),
+                         "")
+
+    def test_only_a_known_bug_of_the_kernel_may_be_skipped(self) -> None:
+        verdict = KUNIT.replace("0 failed", "0 failed, 1 skipped")
+        self.check(passes_as_kunit, Ended(0, SKIPPED + verdict, 1, "ok"),
+                   Ended(0, SKIPPED + SKIPPED + verdict, 1, "ok"),
+                   Ended(0, SKIPPED.replace("mended", "seen") + verdict, 1, "ok"),
+                   Ended(0, SKIPPED + verdict.replace("0 failed", "1 failed"), 1, "ok"))
 
     def test_what_is_missing_is_named_with_one_command(self) -> None:
         self.check(fresh.names_what_is_missing, Ended(2, MISSING, 1, "missing"),
