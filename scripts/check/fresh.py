@@ -157,39 +157,39 @@ class Rows:
     def run(self, jobs: Sequence[Row]
             ) -> Generator[Optional[Tuple[Row, Optional[Dict[str, Any]]]], None, None]:
         for row in jobs:
-            yield row, (yield from self._row(row))
+            user = ROOT if row.user == ROOT else PLAIN
+            made = self.systems(row.release, row.key, user, row.user == SUDO)
+            try:  # a result is kept before its system is removed, which takes a while
+                yield row, (yield from self._row(row, made))
+            finally:
+                made.remove()
 
-    def _row(self, row: Row) -> Generator[None, None, Dict[str, Any]]:
+    def _row(self, row: Row, made: System) -> Generator[None, None, Dict[str, Any]]:
         shared = Shared(self.commit, row.release)
         cold = self.cold or row.kind != "full" or not shared.there()
-        user = ROOT if row.user == ROOT else PLAIN
-        made = self.systems(row.release, row.key, user, row.user == SUDO)
-        try:
-            folder = f"{made.home}/{row.folder}"
-            self._clone(made, folder)
-            if not cold:
-                shared.give(made)
-            consoles = fresh(RESULTS / row.key)
-            told: List[Dict[str, Any]] = []
-            for words, judge in row.commands:
-                say(f"{row.key}: {' '.join(words)}")
-                console = consoles / f"{len(told) + 1}.log"
-                begin = time.monotonic()
-                code, said = yield from running(made.command(words, folder, row.terminal),
-                                                console, row.terminal, self.limit)
-                took = time.monotonic() - begin
-                complaint = f"stopped after {seconds(took)}" if took >= self.limit else \
-                    judge(Ended(code, said, took, _verdict(made, folder)))
-                told.append({"command": " ".join(words), "seconds": round(took, 1), "code": code,
-                             "complaint": complaint, "console": str(console)})
-                if complaint:
-                    break
-            passed = not any(command["complaint"] for command in told)
-            if passed and row.kind == "full" and not shared.there():
-                shared.take(made)
-            return {"passed": passed, "cold": cold, "commands": told}
-        finally:
-            made.remove()
+        folder = f"{made.home}/{row.folder}"
+        self._clone(made, folder)
+        if not cold:
+            shared.give(made)
+        consoles = fresh(RESULTS / row.key)
+        told: List[Dict[str, Any]] = []
+        for words, judge in row.commands:
+            say(f"{row.key}: {' '.join(words)}")
+            console = consoles / f"{len(told) + 1}.log"
+            begin = time.monotonic()
+            code, said = yield from running(made.command(words, folder, row.terminal),
+                                            console, row.terminal, self.limit)
+            took = time.monotonic() - begin
+            complaint = f"stopped after {seconds(took)}" if took >= self.limit else \
+                judge(Ended(code, said, took, _verdict(made, folder)))
+            told.append({"command": " ".join(words), "seconds": round(took, 1), "code": code,
+                         "complaint": complaint, "console": str(console)})
+            if complaint:
+                break
+        passed = not any(command["complaint"] for command in told)
+        if passed and row.kind == "full" and not shared.there():
+            shared.take(made)
+        return {"passed": passed, "cold": cold, "commands": told}
 
     def _clone(self, made: System, folder: str) -> None:
         """What `git clone` would have brought of this commit."""

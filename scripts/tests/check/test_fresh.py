@@ -164,6 +164,16 @@ class CampaignTest(fixture.Case):
         self.assertEqual([(row["row"], row["passed"]) for row in report["rows"]],
                          [(good.key, True), (bad.key, False)])
 
+    def test_a_result_outlives_an_interrupt_while_its_system_is_removed(self) -> None:
+        row = self.row("root", "echo 1 passed, 0 failed")
+        with mock.patch("check.fresh.Rows", lambda commit, cold: Rows(commit, cold, self.system)), \
+                mock.patch("check.fresh.result"):
+            with mock.patch.object(Here, "remove", side_effect=KeyboardInterrupt), \
+                    self.assertRaises(KeyboardInterrupt):
+                fresh.run([row], False)
+            self.assertEqual(fresh.run([row], False), Exit.OK)
+        self.assertEqual(self.made, [row.key])
+
     def test_a_line_tells_what_went_wrong_and_where_to_look(self) -> None:
         row = self.row("root", "")
         command = {"command": "make kunit", "seconds": 3.0, "code": 2, "complaint": "exit code 2",
