@@ -32,6 +32,7 @@ from guest.scenarios import SCENARIOS
 from guest.setup import Setup
 from guest.verdict import BEGIN, Verdict, suites
 from history import campaign as history
+from matrix import campaign as matrix
 from mutants import campaign
 from series import am
 from series import queue as queues
@@ -378,6 +379,7 @@ def main(args: argparse.Namespace) -> Exit:
                            lambda: campaign.check(check.source, check.setup))
                 check.step("a sample of past bugs",
                            lambda: history.check(check.source, check.setup))
+                check.step("a sample of the matrix", matrix.check)
     if check.trouble:
         result(f"failed: {'; '.join(check.trouble)}")
     if check.known:

@@ -15,7 +15,8 @@ GUEST = {"base", "series", "guest"}
 # What each folder may import, besides what is its own.
 BELOW: Dict[str, Set[str]] = {"base": set(), "series": {"base"}, "guest": GUEST,
                               "commits": GUEST, "mutants": GUEST | {"commits"}, "measure": GUEST,
-                              "history": GUEST | {"mutants"}, "races": GUEST}
+                              "history": GUEST | {"mutants"}, "races": GUEST,
+                              "matrix": GUEST}
 VERBS = {verb.module for verb in main.VERBS.values()}
 
 
