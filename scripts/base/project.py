@@ -31,7 +31,8 @@ FRAGMENT = "tools/testing/kunit/configs/offline_skippable_{}.config"
 QEMU_FRAGMENT = "tools/testing/kunit/configs/virtio_mem_qemu.config"
 # For each --config: fragments that come before the kunitconfigs, and those that
 # come after them and override them. Some are for an architecture alone.
-FOR_ARCH_ALONE = {FRAGMENT.format(f"trimmed_{arch}"): arch for arch in ("arm64", "x86_64")}
+FOR_ARCH_ALONE = {FRAGMENT.format(f"trimmed_{arch}"): arch
+                  for arch in ("arm64", "powerpcle", "riscv", "s390", "x86_64")}
 TRIMMED = (FRAGMENT.format("trimmed"), *FOR_ARCH_ALONE)
 CONFIGS = {"trimmed": (TRIMMED, ()), "debug": (TRIMMED, (FRAGMENT.format("debug"),)),
            "plain": ((), ())}

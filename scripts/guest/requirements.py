@@ -36,7 +36,7 @@ print("there")
 
 @dataclass(frozen=True)
 class Need:
-    """A program (or a header, if the name ends so) and Debian's package of it."""
+    """A program, a header (if the name ends so) or a file (if it is a path), and its package."""
 
     name: str
     package: str
@@ -94,6 +94,7 @@ def for_kernels(setup: Setup) -> Tuple[Need, ...]:
         needs.append(Need(setup.compiler, package))
     if machine:
         needs.append(Need(f"qemu-system-{machine.qemu}", f"qemu-system-{machine.package}"))
+        needs += programs(*machine.firmware)
     return tuple(needs)
 
 
@@ -108,6 +109,8 @@ def missing(needs: Sequence[Need]) -> List[Need]:
 
 
 def _there(name: str) -> bool:
+    if name.startswith("/"):
+        return os.path.exists(name)
     if not name.endswith(".h"):
         return shutil.which(name) is not None
     if os.path.exists(f"/usr/include/{name}"):

@@ -23,22 +23,28 @@ class Machine:
     compiler: str  # ... and the package that has that
     suites: Tuple[str, ...] = KUNITCONFIGS  # kunitconfigs of those that it can have
     needs: Tuple[str, ...] = ()  # options without which it has no memory hotplug
+    firmware: Tuple[Tuple[str, str], ...] = ()  # files that its QEMU starts, and their packages
 
 
+# Where kunit.py looks for it.
+OPENSBI = "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin"
+
+# Where a QEMU has no package of its own, Debian's apt installs the one that provides it.
 MACHINES: Dict[str, Machine] = {
     "x86_64": Machine("x86_64", "x86", "x86_64", "x86_64-linux-gnu-", "gcc-x86-64-linux-gnu"),
     "i386": Machine("i386", "x86", "x86_64", "i686-linux-gnu-", "gcc-i686-linux-gnu"),
     "arm64": Machine("aarch64", "arm", "aarch64", "aarch64-linux-gnu-", "gcc-aarch64-linux-gnu"),
     "arm": Machine("arm", "arm", "armv7l", "arm-linux-gnueabihf-", "gcc-arm-linux-gnueabihf"),
-    "loongarch": Machine("loongarch64", "misc", "loongarch64", "loongarch64-linux-gnu-",
+    "loongarch": Machine("loongarch64", "loongarch64", "loongarch64", "loongarch64-linux-gnu-",
                          "gcc-loongarch64-linux-gnu", KUNITCONFIGS[:1]),
     "powerpc": Machine("ppc64", "ppc", "ppc64", "powerpc64-linux-gnu-", "gcc-powerpc64-linux-gnu",
                        KUNITCONFIGS[:1]),
     "powerpcle": Machine("ppc64", "ppc", "ppc64le", "powerpc64le-linux-gnu-",
                          "gcc-powerpc64le-linux-gnu", KUNITCONFIGS[:1]),
-    "riscv": Machine("riscv64", "misc", "riscv64", "riscv64-linux-gnu-", "gcc-riscv64-linux-gnu",
-                     needs=("CONFIG_SPARSEMEM_MANUAL=y",)),
-    "s390": Machine("s390x", "misc", "s390x", "s390x-linux-gnu-", "gcc-s390x-linux-gnu"),
+    "riscv": Machine("riscv64", "riscv64", "riscv64", "riscv64-linux-gnu-",
+                     "gcc-riscv64-linux-gnu", needs=("CONFIG_SPARSEMEM_MANUAL=y",),
+                     firmware=((OPENSBI, "opensbi"),)),
+    "s390": Machine("s390x", "s390x", "s390x", "s390x-linux-gnu-", "gcc-s390x-linux-gnu"),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Tuple
 from unittest import mock
 
 from base.outcome import Exit, Fail
-from guest.requirements import Need, for_kernels, programs, require
+from guest.requirements import Need, for_kernels, missing, programs, require
 from tests import fixture
 
 # An apt-get that notes down what it is told to install, and installs an empty program.
@@ -124,3 +124,17 @@ class RequirementsTest(fixture.Case):
             arch="arm64", cross_compile="aarch64-linux-gnu-"))}
         self.assertEqual(needs["qemu-system-aarch64"], "qemu-system-arm")
         self.assertEqual(needs["aarch64-linux-gnu-gcc"], "gcc-aarch64-linux-gnu")
+
+    def test_an_architecture_names_what_its_qemu_starts(self) -> None:
+        needs = {need.package: need.name for need in for_kernels(self.setup(
+            arch="riscv", cross_compile="riscv64-linux-gnu-"))}
+        self.assertIn("/", needs["opensbi"])
+        self.assertEqual(needs["qemu-system-riscv64"], "qemu-system-riscv64")
+
+    def test_a_path_is_there_if_the_file_is(self) -> None:
+        there = self.root / "firmware.bin"
+        there.write_bytes(b"")
+        need = Need(str(there), "firmware")
+        self.assertEqual(missing([need]), [])
+        there.unlink()
+        self.assertEqual(missing([need]), [need])
