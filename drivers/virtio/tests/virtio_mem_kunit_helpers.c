@@ -230,7 +230,8 @@ static void vmt_end(void *arg)
  *	released.
  * @online_type: how memory is onlined that the driver adds
  * @nr_memory_blocks: size of the region in memory blocks
- * @block_size: size of device blocks
+ * @block_size: size of device blocks. The test case is skipped if they are
+ *	smaller than memory blocks, and these have less than eight sub-blocks.
  *
  * Context: May sleep.
  * Return: the fixture, with a device that is not registered yet.
@@ -241,6 +242,9 @@ struct vmt *vmt_new(struct kunit *test, enum mmop online_type,
 	const u64 size = nr_memory_blocks * VMT_MB;
 	struct vmt *vmt;
 
+	/* Test cases plug and unplug some sub-blocks, and leave others alone. */
+	if (block_size < VMT_MB && VMT_MB < 8 * VMT_SB)
+		kunit_skip(test, "a memory block has few sub-blocks");
 	vmt_default_online_type(test, online_type);
 
 	vmt = kunit_kzalloc(test, sizeof(*vmt), GFP_KERNEL);
