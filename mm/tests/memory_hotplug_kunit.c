@@ -218,7 +218,8 @@ static struct guarded_range guarded_range(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_memory_get(test);
 	struct guarded_range range = {
-		.nr_pages = max(pageblock_nr_pages, MAX_ORDER_NR_PAGES),
+		.nr_pages = phantom_offlinable(max(pageblock_nr_pages,
+						   MAX_ORDER_NR_PAGES)),
 	};
 
 	range.start_pfn = PHYS_PFN(ph->start + ph->size) - range.nr_pages;

@@ -544,11 +544,14 @@ static void restore_next_chunk_callback(void *unused)
 static void onlining_hands_out_each_page_once(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
+	const unsigned long max_pages = phantom_offlinable(4 * pageblock_nr_pages);
+	const unsigned long step = phantom_offlinable(pageblock_nr_pages);
 	struct phantom_memory *ph =
-		phantom_memory_add(test, memory_block_size_bytes());
+		phantom_memory_add(test, ALIGN(PFN_PHYS(max_pages),
+					       memory_block_size_bytes()));
 	const unsigned long end_pfn = PHYS_PFN(ph->start + ph->size);
-	unsigned long pfn;
-	int i, ret;
+	unsigned long nr_pages, pfn;
+	int ret;
 
 	if (set_online_page_callback(expect_next_chunk))
 		kunit_skip(test, "a driver has set its online_page callback");
@@ -557,8 +560,7 @@ static void onlining_hands_out_each_page_once(struct kunit *test)
 						  restore_next_chunk_callback,
 						  NULL));
 	onlined.test = test;
-	for (i = 1; i <= 4; i++) {
-		const unsigned long nr_pages = i * pageblock_nr_pages;
+	for (nr_pages = step; nr_pages <= max_pages; nr_pages += step) {
 		struct zone *zone;
 
 		pfn = end_pfn - nr_pages;

@@ -109,7 +109,8 @@ static void offline_sections(void *arg)
  */
 static void online_two_sections(struct phantom_memory *ph, enum mmop online_type)
 {
-	const unsigned long nr_pages = 4 * pageblock_nr_pages;
+	const unsigned long nr_pages =
+		phantom_offlinable(min(4 * pageblock_nr_pages, PAGES_PER_SECTION));
 	struct zone *zone;
 	int ret;
 
@@ -138,7 +139,7 @@ static void expect_sections(struct phantom_memory *ph, bool online)
 }
 
 /*
- * A range with parts of two sections goes offline if all its pages are
+ * A range that is in two sections goes offline if all its pages are
  * skippable, and stays online in both if the last page of the second section is
  * not.
  */
@@ -150,8 +151,6 @@ static void sections_go_offline_together(struct kunit *test)
 	struct phantom_snapshot offline, online;
 	unsigned long last_pfn;
 
-	if (PAGES_PER_SECTION < 4 * pageblock_nr_pages)
-		kunit_skip(test, "a section has few pageblocks");
 	ph = phantom_memory_add(test, max_t(u64, block_size,
 					    2 * PFN_PHYS(PAGES_PER_SECTION)));
 	phantom_snapshot_take(&offline);

@@ -126,11 +126,13 @@ static void hugetlb_folio_across_the_edge_prevents_offlining(struct kunit *test)
 		kunit_skip(test, "there are no huge pages");
 	if (!FOLIO_SIZE_IS_CHECKED && zone_idx(ph->zone) != ZONE_MOVABLE)
 		kunit_skip(test, "isolation trusts the size of a folio");
-	folio = phantom_make_hugetlb_folio(ph, ph->start_pfn,
-					   pageblock_order + 1);
 	part = *ph;
 	part.start_pfn += pageblock_nr_pages;
 	part.nr_pages -= pageblock_nr_pages;
+	if (part.nr_pages != phantom_offlinable(part.nr_pages))
+		kunit_skip(test, "a part of a section cannot go offline");
+	folio = phantom_make_hugetlb_folio(ph, ph->start_pfn,
+					   pageblock_order + 1);
 
 	phantom_snapshot_take(&online);
 	patience_begin(&patience);

@@ -292,21 +292,10 @@ struct phantom_memory *phantom_memory_at(struct kunit *test, u64 start,
 	return ph;
 }
 
-/*
- * arm64 does not unmap a part of a block mapping, so offlines no part of a
- * section: see prevent_memory_remove_notifier().
- */
-static unsigned long phantom_hotplug_nr_pages(void)
-{
-	if (IS_ENABLED(CONFIG_ARM64))
-		return ALIGN(PHANTOM_NR_PAGES, PAGES_PER_SECTION);
-	return PHANTOM_NR_PAGES;
-}
-
 /* Hotplug memory with room for phantom_hotplug_online(). */
 struct phantom_memory *phantom_hotplug(struct kunit *test)
 {
-	const u64 size = PFN_PHYS(phantom_hotplug_nr_pages());
+	const u64 size = PFN_PHYS(phantom_offlinable(PHANTOM_NR_PAGES));
 
 	return __phantom_memory_add(test, ALIGN(size, memory_block_size_bytes()));
 }
@@ -372,7 +361,7 @@ static void phantom_finish_online(struct phantom_memory *ph, int ret)
 static void phantom_hotplug_online(struct phantom_memory *ph,
 				   enum mmop online_type)
 {
-	const unsigned long nr_pages = phantom_hotplug_nr_pages();
+	const unsigned long nr_pages = phantom_offlinable(PHANTOM_NR_PAGES);
 	int ret;
 
 	phantom_prepare_online(ph, PHYS_PFN(ph->start + ph->size) - nr_pages,
