@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tell which lines and branches of the series the suites run, function by function.
+"""Tell which lines and branches the suites run, function by function.
 
 gcov counts inside the guest, in the objects whose sources the feature's patch
-changes; its numbers come out by way of a user space. What counts is what the
-compiler made: a line whose code is all inlined from a header, as that of
-SetPageOfflineSkippable() is, is counted there; what was made twice has its
-branches twice. What the series adds has to run, or the verdict is fail, unless
-EXCUSED in scripts/measure/coverage.py says why no case can run it.
+changes, and in those that are about memory hotplug as a whole; its numbers come
+out by way of a user space. What counts is what the compiler made: a line whose
+code is all inlined from a header, as that of SetPageOfflineSkippable() is, is
+counted there; what was made twice has its branches twice. What the series adds
+has to run, or the verdict is fail, unless EXCUSED in scripts/measure/coverage.py
+says why no case can run it. Of the functions about memory hotplug, those are
+named that do not run to the last line; scripts/measure/uncovered says why.
 build/coverage/ gets the figures as JSON, and the sources in html/index.html.
 """
 
@@ -19,8 +21,9 @@ import re
 import shutil
 import tarfile
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from base.files import BUILD, fresh, write
 from base.outcome import Exit, Fail
@@ -31,6 +34,9 @@ from guest import build as kernels
 from guest.requirements import COVERAGE
 from guest.setup import Setup
 from guest.verdict import Verdict
+from measure import uncovered
+from measure.uncovered import Covered
+from mutants.scope import files
 from series.git import Repository
 from series.overlay import Overlay, feature_patch
 from series.queue import touched
@@ -77,6 +83,10 @@ class Source:
 
     lines: Dict[int, Line] = field(default_factory=dict)
     functions: List[Function] = field(default_factory=list)
+
+    def of(self, function: Function) -> Dict[int, Line]:
+        return {number: line for number, line in sorted(self.lines.items())
+                if function.first <= number <= function.last}
 
 
 @dataclass(frozen=True)
@@ -153,26 +163,38 @@ def read(said: str, tree: Path) -> Dict[str, Source]:
     return sources
 
 
-class Report:
-    """What ran of what the series touches."""
+NO_CHANGE = Change(set(), set())
 
-    def __init__(self, tree: Path, sources: Dict[str, Source], changes: Dict[str, Change]) -> None:
+
+class Report:
+    """What ran of what the series touches, and of the functions of some files."""
+
+    def __init__(self, tree: Path, sources: Dict[str, Source], changes: Dict[str, Change],
+                 wanted: Mapping[str, Sequence[str]]) -> None:
         self.tree = tree
+        self.covered: List[Covered] = []
         self.functions: List[Tuple[str, Function, List[Line]]] = []
         self.added: List[Line] = []
         self.gaps: List[Gap] = []
         self.excused: List[Gap] = []
         self.trace: List[str] = []
-        for path, made in changes.items():
-            self._file(path, sources.get(path, Source()), made)
+        for path in dict.fromkeys([*changes, *wanted]):
+            self._file(path, sources.get(path, Source()), changes.get(path, NO_CHANGE),
+                       wanted.get(path, ()))
 
-    def _file(self, path: str, source: Source, made: Change) -> None:
+    def _file(self, path: str, source: Source, made: Change, wanted: Sequence[str]) -> None:
         text = (self.tree / path).read_text().splitlines()
-        functions = [function for function in source.functions if made.within(function)]
-        for function in sorted(functions, key=lambda function: function.first):
-            self.functions.append((path, function, [
-                line for number, line in sorted(source.lines.items())
-                if function.first <= number <= function.last]))
+        functions = []
+        for function in sorted(source.functions, key=lambda function: function.first):
+            lines = source.of(function)
+            if made.within(function):
+                self.functions.append((path, function, list(lines.values())))
+            if any(fnmatchcase(function.name, pattern) for pattern in wanted):
+                missed = [number for number, line in lines.items() if not line.count]
+                self.covered.append(Covered(path, function.name, len(lines), missed))
+            elif not made.within(function):
+                continue
+            functions.append(function)
         shown = {number: line for number, line in sorted(source.lines.items())
                  if number in made.added or any(function.first <= number <= function.last
                                                 for function in functions)}
@@ -206,14 +228,18 @@ class Report:
                 *(f"{name:<62}  {'{lines_hit}/{lines}'.format(**counts):>8}  "
                   f"{'{branches_hit}/{branches}'.format(**counts):>8}" for name, counts in found),
                 *(f"{gap} (excused: {EXCUSED[gap.path, gap.text][1]})" for gap in self.excused),
-                *map(str, self.gaps)]
+                *map(str, self.gaps), "", *uncovered.rows(self.covered, uncovered.reasons())]
 
     def as_json(self) -> str:
+        known = uncovered.reasons()
         return json.dumps({
             "added": tally(self.added), "missed": [str(gap) for gap in self.gaps],
             "excused": [str(gap) for gap in self.excused],
             "functions": [{"file": path, "name": function.name, "calls": function.count,
-                           **tally(lines)} for path, function, lines in self.functions]},
+                           **tally(lines)} for path, function, lines in self.functions],
+            "hotplug": [{"file": found.path, "name": found.name, "lines": found.lines,
+                         "missed": found.missed, "why": found.why(known)}
+                        for found in self.covered]},
             indent=2) + "\n"
 
 
@@ -223,6 +249,7 @@ class Job:
     def __init__(self) -> None:
         self.tree: Optional[Tree] = None
         self.paths: List[str] = []  # the files that the feature's patch changes
+        self.wanted = files()
 
     def describe(self, tree: Tree, setup: Setup) -> kernels.Kernel:
         """The kernel of `suite kunit`, with gcov counting in the objects of the feature."""
@@ -239,7 +266,8 @@ class Job:
             f"GCOV_PROFILE_{Path(path).stem}.o=y" for path in self._sources()))
 
     def _sources(self) -> List[str]:
-        return [path for path in self.paths if path.endswith(".c")]
+        return [path for path in dict.fromkeys([*self.paths, *self.wanted])
+                if path.endswith(".c")]
 
     def boot(self, kernel: kernels.Kernel) -> Verdict:
         """Boot, count, report."""
@@ -247,12 +275,12 @@ class Job:
         verdict = initramfs.boot(kernel, SCRIPT, counts)
         if verdict.code is not Exit.OK:
             return verdict
-        sources = read(_gcov(kernel, counts), kernel.tree)
+        sources = read(_gcov(kernel, counts, self._sources()), kernel.tree)
         uncounted = [path for path in self._sources() if path not in sources]
         if uncounted:
             raise Fail(Exit.BUILD, f"gcov counted nothing in {', '.join(uncounted)}",
                        "see that the kernel's config has what builds them")
-        report = Report(kernel.tree, sources, self._changes())
+        report = Report(kernel.tree, sources, self._changes(), self.wanted)
         write(RESULTS / "coverage.json", report.as_json().encode())
         _html(kernel, "\n".join([*report.trace, ""]))
         for row in report.rows():
@@ -270,13 +298,17 @@ class Job:
                              (self.tree.path / path).read_bytes()) for path in self.paths}
 
 
-def _gcov(kernel: kernels.Kernel, counts: Path) -> str:
-    """Have gcov bring the guest's counters together with the compiler's notes."""
+def _gcov(kernel: kernels.Kernel, counts: Path, sources: Sequence[str]) -> str:
+    """Have gcov bring the guest's counters together with the compiler's notes.
+
+    The options for an object also go for others of that name, which are left out.
+    """
+    wanted = {str(kernel.out.resolve() / Path(source).with_suffix(".gcda")) for source in sources}
     folder = fresh(RESULTS / "gcov")
     with tarfile.open(counts) as archive:
         for member in archive:
-            if member.isfile():
-                path = Path(f"/{os.path.normpath(member.name)}")
+            path = Path(f"/{os.path.normpath(member.name)}")
+            if member.isfile() and str(path) in wanted:
                 data = archive.extractfile(member)
                 assert data
                 write(folder / path.name, data.read())

@@ -14,9 +14,9 @@ SCRIPTS = Path(main.__file__).parent
 GUEST = {"base", "series", "guest"}
 # What each folder may import, besides what is its own.
 BELOW: Dict[str, Set[str]] = {"base": set(), "series": {"base"}, "guest": GUEST,
-                              "commits": GUEST, "mutants": GUEST | {"commits"}, "measure": GUEST,
-                              "history": GUEST | {"mutants"}, "races": GUEST,
-                              "matrix": GUEST}
+                              "commits": GUEST, "mutants": GUEST | {"commits"},
+                              "measure": GUEST | {"mutants"}, "history": GUEST | {"mutants"},
+                              "races": GUEST, "matrix": GUEST}
 VERBS = {verb.module for verb in main.VERBS.values()}
 
 

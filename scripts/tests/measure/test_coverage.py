@@ -52,12 +52,13 @@ class ChangeTest(fixture.Case):
 class ReportTest(fixture.Case):
     FUNCTIONS = (("a", 1, 4), ("b", 6, 11))
 
-    def report(self, lines: Dict[int, Tuple[int, Sequence[int]]]) -> Report:
+    def report(self, lines: Dict[int, Tuple[int, Sequence[int]]], *wanted: str) -> Report:
         fixture.lay(self.kernel, {"mm/a.c": AFTER})
         said = counted(str(self.kernel / "mm/a.c"), self.FUNCTIONS, lines)
         return Report(self.kernel, read(said, self.kernel),
                       {"mm/a.c": change(Repository(self.root / "ours.git"), BEFORE.encode(),
-                                        AFTER.encode())})
+                                        AFTER.encode())},
+                      {"mm/a.c": wanted} if wanted else {})
 
     def test_all_that_was_added_runs(self) -> None:
         report = self.report({1: (0, ()), 3: (0, ()), 6: (5, ()), 8: (5, (2, 3)), 9: (2, ())})
@@ -81,6 +82,21 @@ class ReportTest(fixture.Case):
             self.assertIn("so it is", "\n".join(report.rows()))
             self.assertEqual(len(self.report({8: (5, (0, 0))}).gaps), 1)
             self.assertEqual(len(self.report({8: (0, ())}).gaps), 1)
+
+    def test_functions_that_are_wanted_are_told_whether_changed_or_not(self) -> None:
+        report = self.report({1: (1, ()), 3: (0, ()), 6: (5, ()), 8: (5, (2, 3))}, "a*")
+        self.assertEqual([(found.name, found.lines, found.missed) for found in report.covered],
+                         [("a", 2, [3])])
+        self.assertIn("mm/a.c: 1 of 2 lines run, and 0 of 1 functions as a whole", report.rows())
+        self.assertIn("DA:3,0", report.trace)
+
+    def test_files_without_a_change_are_told_as_well(self) -> None:
+        fixture.lay(self.kernel, {"mm/a.c": AFTER})
+        said = counted(str(self.kernel / "mm/a.c"), self.FUNCTIONS, {1: (0, ()), 8: (1, ())})
+        report = Report(self.kernel, read(said, self.kernel), {}, {"mm/a.c": ["*"]})
+        self.assertEqual((report.functions, report.gaps), ([], []))
+        self.assertEqual([(found.name, found.missed) for found in report.covered],
+                         [("a", [1]), ("b", [])])
 
     def test_objects_add_up(self) -> None:
         path = str(self.kernel / "a.h")
