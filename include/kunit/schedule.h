@@ -14,6 +14,11 @@
  *
  * where a point is followed by how many times it has been passed. A step that
  * says no point runs when the operation is over, or when it must at the latest.
+ *
+ * In the wild there is no schedule: each actor is a thread of its own, and steps
+ * in whenever it likes. So what it shares with the operation and with other
+ * actors takes READ_ONCE() and the like, or has to be left alone by it while
+ * actors may act, which they do only while &schedule_model.run runs.
  */
 #ifndef _KUNIT_SCHEDULE_H
 #define _KUNIT_SCHEDULE_H
@@ -44,7 +49,8 @@ struct schedule_point {
  * @locks: the locks that it takes. It is not tried where the operation holds
  *	one of them: it would wait there, so this is the same as a later point.
  * @only: the points at which it is legal; 0 if at all of them
- * @latest: the points at which it has to have run, if the actor's first step ran
+ * @latest: the points at which it has to have run, if the actor's first step ran;
+ *	of a first step, those that it must not run across in the wild
  */
 struct schedule_step {
 	const char *name;
@@ -121,6 +127,9 @@ void *schedule_enter(struct schedule_probe *probe, unsigned int point);
 #endif
 
 void schedule_point(unsigned int point);
+bool schedule_is_wild(void);
+void schedule_rest(void);
+void schedule_go_on(void);
 bool schedule_is_acting(void);
 bool schedule_is_active(void);
 __printf(1, 2) void schedule_fail(const char *fmt, ...);

@@ -122,6 +122,7 @@ static const struct schedule_point race_points[] = {
  * struct race - an operation, and what actors did to it
  * @test: the test case
  * @ph: the memory
+ * @neighbour: a memory block in the same zone, online and skippable
  * @online_type: the kind of zone
  * @blocked: the last page is not skippable
  * @before: called before other memory notifiers
@@ -133,23 +134,28 @@ static const struct schedule_point race_points[] = {
  * @used: the counters while all is online, and free or skippable
  * @ret: what offlining returned
  * @onlined: the memory went offline, and online again
+ * @nr_offlined: how many times it went offline
+ * @nr_refused: how many times it did not
  * @veto: an error to refuse offlining with, or 0
  * @may_be_busy: an actor did what may have offlining refused with -EBUSY
- * @signalled: the offliner has a signal pending
+ * @task: the offliner
+ * @signalled: it has a signal pending
  * @warnings: how often offlining should have warned
  * @warned: how often it did
  * @held: the folio of the page that an actor holds a reference to, by actor
- * @held_mapping: where the folio on the LRU was when an actor got a reference
+ * @held_in_cache: the folio was in the page cache when an actor had got that
  * @isolated: a folio that an actor took off the LRU
  * @compacted: folios and pages that an actor isolated
  * @isolation_of_others: alloc_contig_range() leaves alone what is isolated
  * @deflated: a page that an actor took from the balloon
  * @contiguous: the number of pages that an actor allocated
+ * @cleared: an actor cleared the flag of a skippable page
  * @poisoned: an actor set PG_hwpoison
  */
 struct race {
 	struct kunit *test;
 	struct phantom_memory *ph;
+	struct phantom_memory *neighbour;
 	enum mmop online_type;
 	bool blocked;
 	struct notifier_block before;
@@ -161,19 +167,23 @@ struct race {
 	struct phantom_snapshot used;
 	int ret;
 	bool onlined;
+	unsigned long nr_offlined;
+	unsigned long nr_refused;
 
 	int veto;
 	bool may_be_busy;
+	struct task_struct *task;
 	bool signalled;
 	int warnings;
 	int warned;
 	struct folio *held[4];
-	struct address_space *held_mapping;
+	bool held_in_cache;
 	struct folio *isolated;
 	struct list_head compacted;
 	bool isolation_of_others;
 	struct page *deflated;
 	unsigned long contiguous;
+	bool cleared;
 	bool poisoned;
 };
 
@@ -314,12 +324,14 @@ static void race_empty(void)
  * Have the zone stay, so that it is not set up again for each schedule. Online a
  * whole memory block, as shrink_zone_span() looks at all of a section's pages.
  */
-static void race_anchor(struct kunit *test)
+static void race_online_neighbour(void)
 {
-	struct phantom_memory *anchor;
+	struct phantom_memory *ph = race->neighbour;
 
-	anchor = phantom_memory_add(test, memory_block_size_bytes());
-	phantom_block_online(anchor, race->online_type);
+	if (ph->zone)
+		return;
+	phantom_block_online(ph, race->online_type);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
 
 static void race_online(void)
@@ -424,14 +436,14 @@ static void race_check_pages(void)
 	}
 }
 
+/* In the wild, whoever did something may have done so too late to matter. */
 static bool race_may_return(int ret)
 {
-	if (race->veto)
-		return ret == race->veto || (race->signalled && ret == -EINTR) ||
-		       ((race->may_be_busy || race->blocked) && ret == -EBUSY);
+	if (!ret)
+		return !race->blocked && (!race->veto || schedule_is_wild());
+	if (ret == race->veto)
+		return true;
 	switch (ret) {
-	case 0:
-		return !race->blocked;
 	case -EBUSY:
 		return race->blocked || race->may_be_busy;
 	case -EINTR:
@@ -441,18 +453,29 @@ static bool race_may_return(int ret)
 	}
 }
 
+/* In the wild, nobody knows what the offliner sees. */
+static bool race_may_warn(int warned)
+{
+	return schedule_is_wild() ? warned <= 2 : warned == race->warnings;
+}
+
 static void race_offline(void)
 {
 	kunit_warning_suppress(race->test) {
 		race->ret = phantom_offline(race->ph);
 		race->warned = kunit_suppressed_warning_count(__kunit_suppress);
 	}
+	schedule_rest();
 	clear_thread_flag(TIF_SIGPENDING);
+	if (race->ret)
+		race->nr_refused++;
+	else
+		race->nr_offlined++;
 	if (!race_may_return(race->ret))
 		schedule_fail("offlining returns %d", race->ret);
 	if (race->ret && race->warned)
 		schedule_fail("offlining fails and warns %d times", race->warned);
-	if (!race->ret && race->warned != race->warnings)
+	if (!race->ret && !race_may_warn(race->warned))
 		schedule_fail("offlining warns %d times instead of %d",
 			      race->warned, race->warnings);
 }
@@ -461,6 +484,7 @@ static void race_offline(void)
 static void race_check(void *ctx)
 {
 	clear_thread_flag(TIF_SIGPENDING);
+	race_online_neighbour();
 	if (race->onlined) {
 		unsigned long pfn;
 
@@ -494,8 +518,10 @@ static void race_run(void *ctx)
 	race_offline();
 	if (race->ret)
 		return;
+	race_online_neighbour();
 	race_empty();
 	race_compare(&race->offline, "after offlining");
+	schedule_go_on();
 	race_online();
 	race->onlined = true;
 }
@@ -511,6 +537,7 @@ static void race_prepare(void *ctx)
 	race->isolated = NULL;
 	race->deflated = NULL;
 	race->contiguous = 0;
+	race->cleared = false;
 	race->poisoned = false;
 	if (!race->ph->zone)
 		race_online();
@@ -534,6 +561,16 @@ static void race_recover(void *ctx)
 #define TOUCH_BALLOON	BIT(3)
 #define TOUCH_ISOLATION	BIT(4)
 #define TOUCH_ALL	U32_MAX
+
+/*
+ * An actor is about to do what may have offlining refused, or has done so if
+ * @is_done. In the wild, the offliner may notice before that is known.
+ */
+static void race_may_be_busy(bool is_done)
+{
+	if (is_done || schedule_is_wild())
+		WRITE_ONCE(race->may_be_busy, true);
+}
 
 /* Walkers of pfns take a reference to whatever is there, and drop it. */
 enum race_held { HELD_SKIPPABLE, HELD_FREE, HELD_LRU, HELD_BALLOON };
@@ -574,17 +611,21 @@ static void put_free(void *ctx)
 	let_go(HELD_FREE);
 }
 
+static bool is_in_cache(const struct folio *folio)
+{
+	return xa_load(&race->mapping->i_pages, 0) == folio;
+}
+
 static void get_lru(void *ctx)
 {
 	hold(HELD_LRU, folio_at());
-	if (race->held[HELD_LRU])
-		race->held_mapping = race->held[HELD_LRU]->mapping;
+	race->held_in_cache = race->held[HELD_LRU] &&
+			      is_in_cache(race->held[HELD_LRU]);
 }
 
 static void put_lru(void *ctx)
 {
-	if (race->held[HELD_LRU] &&
-	    race->held[HELD_LRU]->mapping != race->held_mapping)
+	if (race->held_in_cache && !is_in_cache(race->held[HELD_LRU]))
 		schedule_fail("a folio was migrated while somebody held it");
 	let_go(HELD_LRU);
 }
@@ -610,10 +651,11 @@ static void isolate_lru(void *ctx)
 	folio = page_folio(page);
 	if (!folio_try_get(folio))
 		return;
+	race_may_be_busy(false);
 	if (folio_isolate_lru(folio)) {
 		race->isolated = folio;
 		/* It looks like any page in use, which a kernel zone may have. */
-		race->may_be_busy = true;
+		race_may_be_busy(true);
 	}
 	folio_put(folio);
 }
@@ -629,21 +671,23 @@ static void putback_lru(void *ctx)
 static void compact(void *ctx)
 {
 #ifdef CONFIG_COMPACTION
+	struct page *page = pfn_to_online_page(free_pfn());
 	struct compact_control cc = {
-		.zone = race->ph->zone,
 		.order = -1,
 		.gfp_mask = GFP_KERNEL,
 		.mode = MIGRATE_ASYNC,
 		.ignore_skip_hint = true,
 	};
 
-	if (!pfn_to_online_page(free_pfn()))
+	if (!page)
 		return;
+	race_may_be_busy(false);
+	cc.zone = page_zone(page);
 	INIT_LIST_HEAD(&cc.migratepages);
 	isolate_migratepages_range(&cc, race->ph->start_pfn,
 				   phantom_end_pfn(race->ph));
 	list_splice_init(&cc.migratepages, &race->compacted);
-	race->may_be_busy |= !list_empty(&race->compacted);
+	race_may_be_busy(!list_empty(&race->compacted));
 #endif
 }
 
@@ -675,6 +719,14 @@ static void unpoison_skippable(void *ctx)
 #ifdef CONFIG_MEMORY_FAILURE
 	if (!PageHWPoison(page))
 		schedule_fail("PG_hwpoison is lost");
+	/*
+	 * In the wild, who soft-offlines a page may have mf_mutex, and wait for
+	 * the offliner, which waits for this.
+	 */
+	if (schedule_is_wild()) {
+		ClearPageHWPoison(page);
+		return;
+	}
 	/* Another task would take mf_mutex, so the offliner's locks do not count. */
 	lockdep_off();
 	ret = unpoison_memory(skippable_pfn());
@@ -695,29 +747,31 @@ static void clear_flag(void *ctx)
 
 	if (!page || !PageOfflineSkippable(page))
 		return;
+	race_may_be_busy(true);
 	ClearPageOfflineSkippable(page);
-	race->may_be_busy = true;
+	race->cleared = true;
 }
 
 static void set_flag(void *ctx)
 {
 	struct page *page = pfn_to_online_page(skippable_pfn());
 
-	if (page && race->may_be_busy)
+	if (page && race->cleared)
 		SetPageOfflineSkippable(page);
+	race->cleared = false;
 }
 
 /* A driver does not let the memory go. */
 static void veto(void *ctx)
 {
-	race->veto = -EPERM;
+	WRITE_ONCE(race->veto, -EPERM);
 }
 
 /* Somebody presses Ctrl-C. */
 static void interrupt(void *ctx)
 {
-	race->signalled = true;
-	set_thread_flag(TIF_SIGPENDING);
+	WRITE_ONCE(race->signalled, true);
+	set_tsk_thread_flag(race->task, TIF_SIGPENDING);
 }
 
 static void drain(void *ctx)
@@ -735,13 +789,15 @@ static void alloc_contiguous(void *ctx)
 	struct page *page = pfn_to_online_page(free_pfn());
 
 	if (!page || want_init_on_alloc(0) ||
-	    (is_migrate_isolate_page(page) && !race->isolation_of_others))
+	    ((is_migrate_isolate_page(page) || schedule_is_wild()) &&
+	     !race->isolation_of_others))
 		return;
+	race_may_be_busy(false);
 	if (alloc_contig_range(free_pfn(), free_pfn() + RACE_NR_CONTIGUOUS,
 			       ACR_FLAGS_NONE, GFP_KERNEL | __GFP_NOWARN))
 		return;
 	race->contiguous = RACE_NR_CONTIGUOUS;
-	race->may_be_busy = true;
+	race_may_be_busy(true);
 #endif
 }
 
@@ -799,6 +855,25 @@ static void walk_idle(void *ctx)
 	}
 }
 
+/*
+ * These wait until memory neither goes offline nor online, so no schedule has
+ * them: in the wild, they come right before and after that.
+ */
+
+/* User space has a page taken out of use that a driver keeps offline. */
+static void soft_offline_skippable(void *ctx)
+{
+	if (IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		soft_offline_page(skippable_pfn(), 0);
+}
+
+/* Other memory of the zone goes offline. */
+static void offline_neighbour(void *ctx)
+{
+	if (race->neighbour->zone)
+		phantom_block_offline(race->neighbour);
+}
+
 #define RACE_STEPS(first, second)						\
 	.step = {								\
 		{ .name = #first, .run = first, .sleeps = true },		\
@@ -819,7 +894,7 @@ static const struct schedule_actor race_actors[] = {
 	{ RACE_STEP(interrupt), TOUCH_ALL },
 	{ RACE_STEP(drain), TOUCH_FREE | TOUCH_LRU },
 	{ RACE_STEP(read_memmap), 0 },
-	{ RACE_STEP(walk_idle), TOUCH_LRU },
+	{ RACE_STEP(walk_idle, .latest = RACE_LATEST), TOUCH_LRU },
 	/* The offliner waits for these, and only a kprobe hears of it. */
 	{ RACE_STEPS(get_balloon, put_balloon), TOUCH_BALLOON },
 	{ RACE_STEPS(isolate_lru, putback_lru), TOUCH_LRU },
@@ -827,6 +902,8 @@ static const struct schedule_actor race_actors[] = {
 	{ RACE_STEPS(deflate, free_deflated), TOUCH_BALLOON },
 	{ RACE_STEPS(alloc_contiguous, free_contiguous),
 	  TOUCH_FREE | TOUCH_ISOLATION },
+	{ RACE_STEP(soft_offline_skippable, .locks = RACE_MHP), TOUCH_SKIPPABLE },
+	{ RACE_STEP(offline_neighbour, .locks = RACE_MHP), TOUCH_ALL },
 };
 
 /* How many of them need no kprobes. */
@@ -839,14 +916,16 @@ static const struct schedule_actor race_actors[] = {
 static int race_notify(unsigned long event, void *arg, bool last)
 {
 	const struct memory_notify *notify = arg;
+	int veto;
 
 	if (notify->start_pfn != race->ph->start_pfn)
 		return NOTIFY_OK;
 	switch (event) {
 	case MEM_GOING_OFFLINE:
 		schedule_point(RACE_GOING_OFFLINE + last);
-		if (schedule_is_active() && race->veto)
-			return notifier_from_errno(race->veto);
+		veto = READ_ONCE(race->veto);
+		if (schedule_is_active() && veto)
+			return notifier_from_errno(veto);
 		break;
 	case MEM_CANCEL_OFFLINE:
 		schedule_point(RACE_CANCEL_OFFLINE + last);
@@ -1032,7 +1111,7 @@ static unsigned int race_hook_functions(struct kunit *test)
 #else
 static unsigned int race_hook_functions(struct kunit *test)
 {
-	return RACE_NR_WITHOUT_KPROBES;
+	return schedule_is_wild() ? ARRAY_SIZE(race_actors) : RACE_NR_WITHOUT_KPROBES;
 }
 #endif /* CONFIG_KPROBES */
 
@@ -1078,12 +1157,14 @@ static void offlining_stands_every_schedule(struct kunit *test)
 	race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, race);
 	race->test = test;
+	race->task = current;
 	race->online_type = param->online_type;
 	race->ph = phantom_memory_get(test);
 	INIT_LIST_HEAD(&race->compacted);
 	race_create_balloon();
 	race_create_mapping(test);
-	race_anchor(test);
+	race->neighbour = phantom_memory_add(test, memory_block_size_bytes());
+	race_online_neighbour();
 	phantom_snapshot_take(&race->offline);
 	race_online();
 	phantom_snapshot_take(&race->online);
@@ -1097,6 +1178,9 @@ static void offlining_stands_every_schedule(struct kunit *test)
 	race->blocked = param->blocked;
 
 	schedule_run_all(test, &model);
+	if (schedule_is_wild())
+		kunit_info(test, "the memory went offline %lu times, and was refused %lu times",
+			   race->nr_offlined, race->nr_refused);
 }
 
 static struct kunit_case offline_skippable_races_cases[] = {

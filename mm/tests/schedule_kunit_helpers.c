@@ -5,8 +5,12 @@
 #include <kunit/memory_compat.h>
 #include <kunit/schedule.h>
 #include <kunit/test.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/kdebug.h>
+#include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
 #include <linux/notifier.h>
@@ -16,6 +20,7 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/timer.h>
+#include <linux/wait.h>
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "races."
@@ -36,7 +41,14 @@ static ulong seed = 1;
 module_param(seed, ulong, 0444);
 MODULE_PARM_DESC(seed, "Where the sequence of random schedules starts");
 
-/* How long an operation may take that passes no point, before it gets a signal. */
+static uint wild;
+module_param(wild, uint, 0444);
+MODULE_PARM_DESC(wild, "For how many seconds actors are threads that need no schedule");
+
+/*
+ * How long an operation may take that passes no point, before it gets a signal;
+ * in the wild, before actors rest, and after that.
+ */
 #define SCHEDULE_TIMEOUT	(5 * HZ)
 
 /* How many points an operation may pass after all actors rest. */
@@ -47,6 +59,12 @@ MODULE_PARM_DESC(seed, "Where the sequence of random schedules starts");
 #define SCHEDULE_MAX_TRACE	80
 #define SCHEDULE_STRING_LEN	400
 #define SCHEDULE_FAILURE_LEN	160
+
+/* In the wild, how long actors pause at the longest: 2^this microseconds. */
+#define SCHEDULE_MAX_PAUSE	11
+
+/* ... and how many of them take part in a round: one in so many. */
+#define SCHEDULE_WILD_SHARE	3
 
 /* The place of a step that runs when the operation is over. */
 #define SCHEDULE_AT_END		U8_MAX
@@ -111,6 +129,7 @@ struct schedule_trace {
  * @task: the thread of the operation
  * @acting: a step of an actor runs
  * @over: the operation is over
+ * @tired: in the wild, actors rest because the operation does not end
  * @missed: a step ran elsewhere, as its point was not passed
  * @next: the next step
  * @ran_at: for each step, the length of the trace when it ran, and one more if
@@ -121,7 +140,8 @@ struct schedule_trace {
  * @nr_passed: the same, but goes on where @trace is full
  * @rests_since: the value of @nr_passed when the last step ran
  * @timer: ends an operation that does not end
- * @failure: what is wrong, empty if nothing is
+ * @failed: something is wrong
+ * @failure: what is wrong
  */
 struct schedule_run {
 	const struct schedule_model *model;
@@ -129,6 +149,7 @@ struct schedule_run {
 	struct task_struct *task;
 	bool acting;
 	bool over;
+	bool tired;
 	bool missed;
 	unsigned int next;
 	unsigned int ran_at[SCHEDULE_MAX_STEPS];
@@ -138,6 +159,7 @@ struct schedule_run {
 	unsigned int nr_passed;
 	unsigned int rests_since;
 	struct timer_list timer;
+	bool failed;
 	char failure[SCHEDULE_FAILURE_LEN];
 };
 
@@ -146,6 +168,62 @@ static struct schedule_run *schedule_running;
 
 /* The one to be named in a crash: it may have done its harm before. */
 static struct schedule_run schedule_current;
+
+/**
+ * struct schedule_gate - keeps actors in the wild from acting for a while
+ * @inside: how many of them have entered, and not left yet
+ * @closed: nobody may enter
+ * @wait: who closes it waits here until all have left
+ *
+ * This is no lock, so that lockdep sees those of the kernel under test alone.
+ */
+struct schedule_gate {
+	atomic_t inside;
+	bool closed;
+	wait_queue_head_t wait;
+};
+
+/* All actors pass this one. */
+static struct schedule_gate schedule_rest_gate = {
+	.wait = __WAIT_QUEUE_HEAD_INITIALIZER(schedule_rest_gate.wait),
+};
+
+/* And this one as well, if they have a &schedule_step.latest. */
+static struct schedule_gate schedule_latest_gate = {
+	.wait = __WAIT_QUEUE_HEAD_INITIALIZER(schedule_latest_gate.wait),
+};
+
+static void gate_leave(struct schedule_gate *gate)
+{
+	if (atomic_dec_and_test(&gate->inside))
+		wake_up(&gate->wait);
+}
+
+static bool gate_enter(struct schedule_gate *gate)
+{
+	atomic_inc(&gate->inside);
+	/* Pairs with the one in gate_close(). */
+	smp_mb__after_atomic();
+	/* Pairs with the one in gate_open(). */
+	if (!smp_load_acquire(&gate->closed))
+		return true;
+	gate_leave(gate);
+	return false;
+}
+
+/* Let nobody in any more, and wait until all who are in have left. */
+static void gate_close(struct schedule_gate *gate)
+{
+	/* Pairs with the one in gate_enter(). */
+	smp_store_mb(gate->closed, true);
+	wait_event(gate->wait, !atomic_read_acquire(&gate->inside));
+}
+
+static void gate_open(struct schedule_gate *gate)
+{
+	/* Who enters sees what was done while it was closed: see gate_enter(). */
+	smp_store_release(&gate->closed, false);
+}
 
 static const struct schedule_step *
 step_of(const struct schedule_model *model, const struct schedule_place *place)
@@ -250,11 +328,43 @@ void schedule_fail(const char *fmt, ...)
 	struct schedule_run *run = &schedule_current;
 	va_list args;
 
-	if (run->failure[0])
+	if (xchg(&run->failed, true))
 		return;
 	va_start(args, fmt);
 	vscnprintf(run->failure, sizeof(run->failure), fmt, args);
 	va_end(args);
+}
+
+/**
+ * schedule_is_wild() - is there no schedule?
+ *
+ * Return: whether each actor is a thread, which steps in whenever it likes.
+ */
+bool schedule_is_wild(void)
+{
+	return wild;
+}
+
+/**
+ * schedule_rest() - in the wild, have actors rest
+ *
+ * To be called by the operation where what it does is no more than the test.
+ *
+ * Context: May sleep.
+ */
+void schedule_rest(void)
+{
+	if (wild)
+		gate_close(&schedule_rest_gate);
+}
+
+/**
+ * schedule_go_on() - undo schedule_rest()
+ */
+void schedule_go_on(void)
+{
+	if (wild)
+		gate_open(&schedule_rest_gate);
 }
 
 /**
@@ -266,7 +376,7 @@ bool schedule_is_acting(void)
 {
 	struct schedule_run *run = READ_ONCE(schedule_running);
 
-	return run && run->acting;
+	return run && READ_ONCE(run->acting);
 }
 
 /**
@@ -278,7 +388,7 @@ bool schedule_is_active(void)
 {
 	struct schedule_run *run = READ_ONCE(schedule_running);
 
-	if (!run || run->acting)
+	if (!run || READ_ONCE(run->acting))
 		return false;
 	return run->model->is_operation ? run->model->is_operation() :
 					  run->task == current;
@@ -325,6 +435,26 @@ static bool has_to_run(struct schedule_run *run, unsigned int point)
 	return false;
 }
 
+/* The points at which an actor has to be done, if it has begun. */
+static u32 latest_of(const struct schedule_actor *actor)
+{
+	return actor->step[0].latest | actor->step[1].latest;
+}
+
+/* In the wild, wait for those that have to be done by now. */
+static void wild_point(const struct schedule_model *model, unsigned int point)
+{
+	unsigned int i;
+
+	for (i = 0; i < model->nr_actors; i++) {
+		if (!(latest_of(&model->actor[i]) & BIT(point)))
+			continue;
+		gate_close(&schedule_latest_gate);
+		gate_open(&schedule_latest_gate);
+		return;
+	}
+}
+
 /**
  * schedule_point() - let others step in
  * @point: the number of the point in the model
@@ -341,6 +471,10 @@ void schedule_point(unsigned int point)
 
 	if (!schedule_is_active())
 		return;
+	if (wild) {
+		wild_point(run->model, point);
+		return;
+	}
 	if (run->passed[point] < U8_MAX)
 		run->passed[point]++;
 	nth = run->passed[point];
@@ -418,7 +552,7 @@ static void schedule_unprobe(void *kp)
 /**
  * schedule_probe_all() - have functions call a test first
  * @test: the test case, which fails if the kernel has no such function. When it
- *	ends, they do so no more.
+ *	ends, they do so no more. In the wild, nor do they before.
  * @probe: the functions
  * @nr: how many
  *
@@ -427,6 +561,8 @@ static void schedule_unprobe(void *kp)
 void schedule_probe_all(struct kunit *test, struct schedule_probe *probe,
 			unsigned int nr)
 {
+	if (wild)
+		return;
 	for (; nr--; probe++) {
 		probe->kp = (struct kprobe){
 			.symbol_name = probe->function,
@@ -457,6 +593,12 @@ static void schedule_timeout_expired(struct timer_list *timer)
 {
 	struct schedule_run *run = container_of(timer, struct schedule_run, timer);
 
+	if (wild && !run->tired) {
+		run->tired = true;
+		WRITE_ONCE(schedule_rest_gate.closed, true);
+		mod_timer(timer, jiffies + SCHEDULE_TIMEOUT);
+		return;
+	}
 	schedule_fail("does not end, nor pass any point");
 	schedule_print_current("does not end, nor pass any point");
 	set_tsk_thread_flag(run->task, TIF_SIGPENDING);
@@ -472,7 +614,10 @@ static int schedule_die(struct notifier_block *nb, unsigned long event, void *ar
 
 static struct notifier_block schedule_die_nb = { .notifier_call = schedule_die };
 
-/* Run a schedule. Return whether nothing is wrong. */
+/*
+ * Run a schedule, or in the wild, which has none, the operation while others
+ * act. Return whether nothing is wrong.
+ */
 static bool schedule_run(const struct schedule_model *model,
 			 const struct schedule *schedule)
 {
@@ -487,18 +632,20 @@ static bool schedule_run(const struct schedule_model *model,
 	timer_setup(&run->timer, schedule_timeout_expired, 0);
 	mod_timer(&run->timer, jiffies + SCHEDULE_TIMEOUT);
 	WRITE_ONCE(schedule_running, run);
+	schedule_go_on();
 	model->run(model->ctx);
+	schedule_rest();
 	run->over = true;
 	run_all_steps(run);
 	/* What is checked is not to be stepped into. */
-	run->acting = true;
+	WRITE_ONCE(run->acting, true);
 	model->check(model->ctx);
 	WRITE_ONCE(schedule_running, NULL);
 	timer_delete_sync(&run->timer);
 	clear_thread_flag(TIF_SIGPENDING);
-	if (run->failure[0])
+	if (run->failed)
 		model->recover(model->ctx);
-	return !run->failure[0];
+	return !run->failed;
 }
 
 /* Remove an actor from a schedule, and return whether it was there. */
@@ -818,6 +965,123 @@ static void schedule_replay(struct kunit *test,
 }
 
 /**
+ * struct schedule_thread - an actor in the wild
+ * @model: the operation that it steps into
+ * @actor: the actor
+ * @task: the thread
+ * @rnd: decides when it acts
+ * @takes_part: whether it acts in this round. Does not change while it may act.
+ * @nr_acts: how many times it has acted
+ */
+struct schedule_thread {
+	const struct schedule_model *model;
+	const struct schedule_actor *actor;
+	struct task_struct *task;
+	struct rnd_state rnd;
+	bool takes_part;
+	unsigned long nr_acts;
+};
+
+static void thread_pause(struct schedule_thread *thread)
+{
+	const u32 us = BIT(prandom_u32_state(&thread->rnd) %
+			   (SCHEDULE_MAX_PAUSE + 1));
+
+	usleep_range(us, 2 * us);
+}
+
+static void thread_act(struct schedule_thread *thread)
+{
+	const struct schedule_step *step = thread->actor->step;
+
+	if (latest_of(thread->actor) && !gate_enter(&schedule_latest_gate))
+		return;
+	step[0].run(thread->model->ctx);
+	if (step[1].run) {
+		thread_pause(thread);
+		step[1].run(thread->model->ctx);
+	}
+	if (latest_of(thread->actor))
+		gate_leave(&schedule_latest_gate);
+	thread->nr_acts++;
+}
+
+static int thread_run(void *arg)
+{
+	struct schedule_thread *thread = arg;
+
+	while (!kthread_should_stop()) {
+		thread_pause(thread);
+		if (!gate_enter(&schedule_rest_gate))
+			continue;
+		if (thread->takes_part)
+			thread_act(thread);
+		gate_leave(&schedule_rest_gate);
+	}
+	return 0;
+}
+
+static void thread_stop(void *thread)
+{
+	kthread_stop(((struct schedule_thread *)thread)->task);
+}
+
+static void thread_start(struct kunit *test, struct schedule_thread *thread)
+{
+	thread->task = kthread_run(thread_run, thread, "%s",
+				   thread->actor->step[0].name);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(thread->task));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, thread_stop, thread));
+}
+
+/*
+ * Run the operation again and again, while others step in as they like. Each
+ * time, it is others that take part, and few of them: many would keep it from
+ * ever getting far.
+ */
+static void schedule_run_wild(struct kunit *test,
+			      const struct schedule_model *model)
+{
+	const unsigned long end = jiffies + wild * HZ;
+	unsigned long nr_rounds = 0, nr_acts = 0;
+	struct schedule_thread *thread;
+	const struct schedule none = {};
+	struct rnd_state rnd;
+	unsigned int i;
+	bool ok;
+
+	thread = kunit_kcalloc(test, model->nr_actors, sizeof(*thread), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, thread);
+	schedule_rest();
+	for (i = 0; i < model->nr_actors; i++) {
+		thread[i].model = model;
+		thread[i].actor = &model->actor[i];
+		prandom_seed_state(&thread[i].rnd, seed + i);
+		thread_start(test, &thread[i]);
+	}
+	prandom_seed_state(&rnd, seed);
+	do {
+		for (i = 0; i < model->nr_actors; i++)
+			thread[i].takes_part =
+				!(prandom_u32_state(&rnd) % SCHEDULE_WILD_SHARE);
+		ok = schedule_run(model, &none);
+		nr_rounds++;
+	} while (ok && time_before(jiffies, end));
+	for (i = 0; i < model->nr_actors; i++) {
+		kunit_info(test, "%s: %lu times", model->actor[i].step[0].name,
+			   thread[i].nr_acts);
+		nr_acts += thread[i].nr_acts;
+		kunit_release_action(test, thread_stop, &thread[i]);
+	}
+	if (!ok)
+		KUNIT_FAIL(test, "%s in the wild, seed %lu, round %lu: %s",
+			   model->name, seed, nr_rounds, schedule_current.failure);
+	kunit_info(test, "%lu rounds in the wild, into which %u actors stepped %lu times, on %u CPUs",
+		   nr_rounds, model->nr_actors, nr_acts, num_online_cpus());
+}
+
+/**
  * schedule_require() - skip a test case if another schedule is asked for
  * @test: the test case
  * @model: its operation
@@ -834,7 +1098,8 @@ void schedule_require(struct kunit *test, const struct schedule_model *model)
  * @model: the operation
  *
  * The parameter races.schedule runs a single one, as a failure prints it. Else,
- * races.depth tells how far to search, and races.random how many others to run.
+ * races.depth tells how far to search, and races.random how many others to run;
+ * and with races.wild, there are no schedules, and chance decides.
  *
  * Context: May sleep.
  */
@@ -851,7 +1116,9 @@ void schedule_run_all(struct kunit *test, const struct schedule_model *model)
 	search->model = model;
 	search->stats = &stats;
 	register_die_notifier(&schedule_die_nb);
-	if (schedule_string) {
+	if (wild) {
+		schedule_run_wild(test, model);
+	} else if (schedule_string) {
 		schedule_replay(test, model);
 	} else if (search_run(search, &nobody)) {
 		search_keep_trace(search);
@@ -859,7 +1126,7 @@ void schedule_run_all(struct kunit *test, const struct schedule_model *model)
 			search_random(search);
 	}
 	unregister_die_notifier(&schedule_die_nb);
-	if (!schedule_string)
+	if (!wild && !schedule_string)
 		kunit_info(test, "%lu schedules of %u points and %u actors in %lld ms; %lu more are not legal, and %lu equal others",
 			   stats.ran, search->nr_trace, model->nr_actors,
 			   ktime_ms_delta(ktime_get(), start), stats.illegal,

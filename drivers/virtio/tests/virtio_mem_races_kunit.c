@@ -158,14 +158,34 @@ static int vmr_thread_join(struct vmr_thread *thread)
 	return thread->ret;
 }
 
+static void vmr_join(struct vmr_thread *thread)
+{
+	const int ret = vmr_thread_join(thread);
+
+	if (ret == -EINTR && !vmr->isolation_is_kept)
+		return;
+	/* Somebody else may use the memory, or have done it already. */
+	if (ret < 0 && ret != -EBUSY && ret != -EAGAIN)
+		schedule_fail("%slining returns %d", thread->online ? "on" : "off",
+			      ret);
+}
+
+static void vmr_step_in(struct vmr_thread *thread)
+{
+	vmr_thread_start(thread);
+	/* In the wild, the driver does not wait for this one to wait. */
+	if (schedule_is_wild())
+		vmr_join(thread);
+}
+
 static void offline_block(void *ctx)
 {
-	vmr_thread_start(&vmr->thread[0]);
+	vmr_step_in(&vmr->thread[0]);
 }
 
 static void online_block(void *ctx)
 {
-	vmr_thread_start(&vmr->thread[1]);
+	vmr_step_in(&vmr->thread[1]);
 }
 
 static void resize_back(void *ctx)
@@ -194,8 +214,12 @@ static void answer_busy(void *ctx)
 
 static void get_unplugged(void *ctx)
 {
-	struct page *page = pfn_to_online_page(vmt_pfn(vmr->vmt, VMT_MB) - 1);
+	struct page *page;
 
+	/* In the wild, memory must not go online in between: counts start anew. */
+	if (schedule_is_wild())
+		get_online_mems();
+	page = pfn_to_online_page(vmt_pfn(vmr->vmt, VMT_MB) - 1);
 	/* Who walks pfns takes a reference to whatever is there. */
 	if (page && get_page_unless_zero(page))
 		vmr->held = page;
@@ -206,6 +230,8 @@ static void put_unplugged(void *ctx)
 	if (vmr->held)
 		put_page(vmr->held);
 	vmr->held = NULL;
+	if (schedule_is_wild())
+		put_online_mems();
 }
 
 #define VMR_STEP(first)								\
@@ -331,19 +357,11 @@ static void vmr_prepare(void *ctx)
 static void vmr_run(void *ctx)
 {
 	virtio_mem_device_resize(&vmr->vmt->dev, vmr->after);
-	vmt_settle(vmr->vmt);
-}
-
-static void vmr_join(struct vmr_thread *thread)
-{
-	const int ret = vmr_thread_join(thread);
-
-	if (ret == -EINTR && !vmr->isolation_is_kept)
-		return;
-	/* Somebody else may use the memory, or have done it already. */
-	if (ret < 0 && ret != -EBUSY && ret != -EAGAIN)
-		schedule_fail("%slining returns %d", thread->online ? "on" : "off",
-			      ret);
+	/* In the wild, there is more to do all the time. */
+	if (schedule_is_wild())
+		__flush_workqueue(system_freezable_wq);
+	else
+		vmt_settle(vmr->vmt);
 }
 
 static void vmr_check(void *ctx)
