@@ -7,8 +7,8 @@
 #include <kunit/test.h>
 #include <linux/bits.h>
 #include <linux/completion.h>
-#include <linux/delay.h>
 #include <linux/hardirq.h>
+#include <linux/iopoll.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/string.h>
@@ -35,7 +35,7 @@ struct transport_config {
  * @called: the driver was called about used buffers
  * @in_hardirq: it was called in the context of a hard interrupt
  * @echo: the host copies what it can read to where it can write
- * @slow: the host takes its time for a buffer
+ * @slow: the host is not done with a buffer before the driver resets the device
  * @hold: the host keeps the buffer
  * @buf: the buffer that the host had last
  * @started: the host has got a buffer
@@ -81,6 +81,16 @@ static size_t echo(struct virtio_kunit_vq *vq, struct virtio_kunit_buf *buf)
 	return written;
 }
 
+/* A reset begins with the status, and ends when the host is done. */
+static void wait_for_reset(struct transport *t)
+{
+	struct virtio_device *vdev = &t->vk.vdev;
+	u8 status;
+
+	read_poll_timeout(vdev->config->get_status, status, !status, 1000,
+			  5 * USEC_PER_SEC, false, vdev);
+}
+
 static void transport_handle(struct virtio_kunit *vk, struct virtio_kunit_vq *vq)
 {
 	struct transport *t = to_transport(vk);
@@ -92,7 +102,7 @@ static void transport_handle(struct virtio_kunit *vk, struct virtio_kunit_vq *vq
 	if (t->hold)
 		return;
 	if (t->slow)
-		fsleep(2000);
+		wait_for_reset(t);
 	if (t->echo)
 		written = echo(vq, &t->buf);
 	virtio_kunit_put_buf(vq, &t->buf, written);
