@@ -12,9 +12,11 @@ from base.outcome import Exit, Fail
 TIME = r"(?:\[ *\d+\.\d+\] )?"  # in front of each line of the kernel's, with printk.time
 # (Lockups are the watchdogs' word for a hang.)
 CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |Internal error: "
-                   r"|\bBUG: (?!soft lockup|workqueue lockup)")
+                   r"|\bBUG: (?!soft lockup|workqueue lockup|KCSAN: )")
 # Warnings that a case expects are suppressed by KUnit, and do not get here.
 WARNING = re.compile(rf"^{TIME}(WARNING: .*)", re.MULTILINE)
+# Of a kernel that looks for data races.
+KCSAN = re.compile(rf"^{TIME}BUG: (KCSAN: .*)", re.MULTILINE)
 BEGIN = "KTAP version"  # before the first case
 THE_END = "reboot: "  # the last words of a kernel that got to its end
 WORDS = {Exit.OK: "PASS", Exit.CASE_FAILED: "FAIL", Exit.CRASH: "CRASH", Exit.HANG: "HANG"}
@@ -85,6 +87,9 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool) 
         return Verdict(Exit.CASE_FAILED, lost, counts)
     if counts.get("errors") or status:
         return Verdict(Exit.CASE_FAILED, "kunit.py found errors in the results", counts)
+    race = KCSAN.search(log)
+    if race:  # and nothing else is wrong
+        return Verdict(Exit.CASE_FAILED, race.group(1), counts)
     return Verdict(Exit.OK, "", counts)
 
 

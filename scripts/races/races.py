@@ -3,6 +3,8 @@
 
 Each failure prints one schedule. `./suite races --replay SCHEDULE` runs that
 one alone, and again. Nothing else is random but what --random asks for.
+With --wild there are no schedules, but threads on several processors: with
+KCSAN, or with --config=debug, with lockdep and KASAN.
 """
 
 from __future__ import annotations
@@ -14,18 +16,13 @@ from typing import List
 
 from base.outcome import Exit
 from base.progress import result
-from base.project import FRAGMENT
-from guest import build as kernels
 from guest import job, verb
 from guest.setup import Setup
 from guest.verdict import Verdict
-from series.worktree import Source, Tree
+from races import search, wild
+from series.worktree import Source
 
-SUITES = "*races"
-ALL = 2  # the parameter races.depth: also two actors at once
 SECONDS = 600  # for a boot
-# What a suite says about a search, behind its name.
-FIGURES = re.compile(r"# \w+: (\d+ schedules of .*)$", re.MULTILINE)
 
 
 def schedule(text: str) -> str:
@@ -41,6 +38,12 @@ def number(text: str) -> int:
     return int(text)
 
 
+def minutes(text: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,2})?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes")
+    return float(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verb.add_arguments(parser)
     group = parser.add_argument_group("which schedules")
@@ -49,33 +52,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--random", type=number, default=0, metavar="N",
                        help="so many random ones for each operation as well, with more actors")
     group.add_argument("--seed", type=number, default=1, metavar="N",
-                       help="where their sequence starts (default: %(default)s)")
+                       help="where their sequence, or chance in the wild, starts "
+                       "(default: %(default)s)")
+    group.add_argument("--wild", action="store_true",
+                       help="none: others are threads, and step in by chance")
+    group.add_argument("--minutes", type=minutes, default=1.0, metavar="M",
+                       help="how long to do that for each operation (default: 1)")
 
 
 def parameters(args: argparse.Namespace) -> List[str]:
     """What to add to the kernel's command line."""
     if args.replay is not None:
         return [f"races.schedule={args.replay}"]
-    return [f"races.depth={ALL}", f"races.random={args.random}", f"races.seed={args.seed}"]
-
-
-def describe(tree: Tree, setup: Setup) -> kernels.Kernel:
-    more = kernels.fragment(tree.path, FRAGMENT.format("races"))
-    return kernels.describe(tree.path, setup).extended("races", more)
+    return [f"races.depth={search.ALL}", f"races.random={args.random}", f"races.seed={args.seed}"]
 
 
 def races(source: Source, setup: Setup, folder: Path) -> Verdict:
     """The whole way from source to verdict."""
-    verdict = job.run(source, setup, folder, describe)
+    verdict = job.run(source, setup, folder, search.describe)
     log = folder / "test.log"
     if log.is_file():
-        for figures in FIGURES.findall(log.read_text(errors="replace")):
-            result(figures)
+        for figures in search.FIGURES.finditer(log.read_text(errors="replace")):
+            result(figures.group(1))
     return verdict
 
 
 def main(args: argparse.Namespace) -> Exit:
+    if args.wild:
+        return wild.main(args)
     args.kernel_args = [*parameters(args), *args.kernel_args]
-    args.filter_glob = args.filter_glob or SUITES
+    args.filter_glob = args.filter_glob or search.SUITES
     args.timeout = args.timeout or SECONDS
     return verb.run(args, "races", races)

@@ -69,6 +69,13 @@ class JudgeTest(unittest.TestCase):
                    LOG + "Kernel panic - not syncing: x\n" + END)
         self.check(Exit.CRASH, "BUG: unable", results(passed=3), LOG + "BUG: unable\n" + END, 0)
 
+    def test_a_data_race_is_no_pass_and_no_crash(self) -> None:
+        race = "[    1.2] BUG: KCSAN: data-race in a / b\n"
+        self.check(Exit.CASE_FAILED, "KCSAN: data-race in a / b", results(passed=3),
+                   LOG + race + END, 0)
+        self.check(Exit.CASE_FAILED, "FAIL: 3 passed, 1 failed", results(passed=3, failed=1),
+                   LOG + race + END)
+
     def test_a_warning_while_cases_run_is_no_pass(self) -> None:
         warning = "WARNING: mm/page_alloc.c:7800 at x\n"
         self.check(Exit.CASE_FAILED, "warned: WARNING: mm/page_alloc.c", results(passed=3),

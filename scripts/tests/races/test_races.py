@@ -5,7 +5,7 @@ import argparse
 import unittest
 
 import main
-from races import races
+from races import races, search
 
 
 def parsed(*words: str) -> argparse.Namespace:
@@ -28,6 +28,10 @@ class RacesTest(unittest.TestCase):
                 races.schedule(text)
 
     def test_the_figures_of_a_search_are_found(self) -> None:
-        log = ("[    0.4]     # offlining_stands_every_schedule: 641 schedules of 80 points\n"
+        log = ("[    0.4]     # offlining_stands_every_schedule: 641 schedules of 80 points and "
+               "15 actors in 900 ms; 3 more are not legal, and 4 equal others\n"
                "[    0.4]         ok 1 offline_movable\n")
-        self.assertEqual(races.FIGURES.findall(log), ["641 schedules of 80 points"])
+        found = search.FIGURES.search(log)
+        assert found
+        self.assertTrue(found.group(1).startswith("641 schedules of 80 points"))
+        self.assertEqual(found.group(2), "900")
