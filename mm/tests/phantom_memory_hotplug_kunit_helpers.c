@@ -25,6 +25,10 @@
 #include <asm/mshyperv.h>
 #include <xen/xen.h>
 #endif
+#ifdef CONFIG_PPC64
+#include <asm/firmware.h>
+#include <asm/mmu.h>
+#endif
 
 #include "../internal.h"
 #include <kunit/memory_compat.h>
@@ -90,11 +94,23 @@ static const char *contents_are_touched(void)
 	return NULL;
 }
 
+/* Does somebody else map memory for the kernel, who knows what there is? */
+static bool hypervisor_maps_memory(void)
+{
+#ifdef CONFIG_PPC64
+	return firmware_has_feature(FW_FEATURE_LPAR) && !radix_enabled();
+#else
+	return false;
+#endif
+}
+
 /* Why there cannot be memory with nothing behind it, or NULL. */
 const char *phantom_hotplug_obstacle(void)
 {
 	if (!any_machine && !in_virtual_machine())
 		return "maybe a real machine, and no phantom_memory.any_machine";
+	if (hypervisor_maps_memory())
+		return "the hypervisor maps only memory that exists";
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return "memory is encrypted, so must exist to be added";
 	return contents_are_touched();

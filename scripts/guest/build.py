@@ -139,10 +139,15 @@ def describe(tree: Path, setup: Setup, wrapper: Tuple[str, ...] = ()) -> Kernel:
         name += f"-{digest(*(option.encode() for option in more))[:8]}"
     for path in CONFIGS[setup.config][1]:
         more = (*fragment(tree, path), *more)
-    if setup.arch in MACHINES:
-        more = (*MACHINES[setup.arch].needs, *more)
+    more_qemu: Tuple[Tuple[str, Any], ...] = ()
+    machine = MACHINES.get(setup.arch)
+    if machine:
+        more = (*machine.needs, *more)
+        if machine.qemu_args:
+            more_qemu = (("extra_qemu_params",
+                          [*qemu["extra_qemu_params"], *machine.qemu_args]),)
     kernel = Kernel(tree, setup.build_dir or BUILD / "out" / name, setup, qemu, more,
-                    wrapper=wrapper)
+                    more_qemu=more_qemu, wrapper=wrapper)
     # QEMU boots a kernel with PVH as it is linked: neither has it to be compressed
     # on the host, nor decompressed by an emulated processor.
     if setup.arch == ARCH and any(PVH in (tree / path).read_text().splitlines()

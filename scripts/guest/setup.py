@@ -24,10 +24,14 @@ class Machine:
     suites: Tuple[str, ...] = KUNITCONFIGS  # kunitconfigs of those that it can have
     needs: Tuple[str, ...] = ()  # options without which it has no memory hotplug
     firmware: Tuple[Tuple[str, str], ...] = ()  # files that its QEMU starts, and their packages
+    qemu_args: Tuple[str, ...] = ()  # for a guest that can have memory hotplug of the tests
 
 
 # Where kunit.py looks for it.
 OPENSBI = "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin"
+
+# kunit.py's POWER8 has the hypervisor map memory, which refuses what does not exist.
+RADIX = ("-cpu", "power9")
 
 # Where a QEMU has no package of its own, Debian's apt installs the one that provides it.
 MACHINES: Dict[str, Machine] = {
@@ -38,9 +42,9 @@ MACHINES: Dict[str, Machine] = {
     "loongarch": Machine("loongarch64", "loongarch64", "loongarch64", "loongarch64-linux-gnu-",
                          "gcc-loongarch64-linux-gnu", KUNITCONFIGS[:1]),
     "powerpc": Machine("ppc64", "ppc", "ppc64", "powerpc64-linux-gnu-", "gcc-powerpc64-linux-gnu",
-                       KUNITCONFIGS[:1]),
+                       KUNITCONFIGS[:1], qemu_args=RADIX),
     "powerpcle": Machine("ppc64", "ppc", "ppc64le", "powerpc64le-linux-gnu-",
-                         "gcc-powerpc64le-linux-gnu", KUNITCONFIGS[:1]),
+                         "gcc-powerpc64le-linux-gnu", KUNITCONFIGS[:1], qemu_args=RADIX),
     "riscv": Machine("riscv64", "riscv64", "riscv64", "riscv64-linux-gnu-",
                      "gcc-riscv64-linux-gnu", needs=("CONFIG_SPARSEMEM_MANUAL=y",),
                      firmware=((OPENSBI, "opensbi"),)),

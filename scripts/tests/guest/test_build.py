@@ -166,6 +166,16 @@ class BuildTest(fixture.Case):
         made = build.describe(self.kernel, self.setup(config="plain", arch="riscv"))
         self.assertEqual(made.more, ("CONFIG_SPARSEMEM_MANUAL=y",))
 
+    def test_what_an_architecture_needs_of_its_guest_is_told_to_kunit_py(self) -> None:
+        fixture.lay(self.kernel, {
+            TOP + "qemu_config.py": QEMU_CONFIG + "    extra_qemu_params: list\n",
+            TOP + "qemu_configs/powerpcle.py": MACHINE.replace(
+                "'image'", "'image', extra_qemu_params=['-cpu', 'power8']")})
+        made = build.describe(self.kernel, self.setup(config="plain", arch="powerpcle",
+                                                      build_dir=self.out))
+        self.assertEqual(made.guest["extra_qemu_params"], ["-cpu", "power8", "-cpu", "power9"])
+        self.assertEqual(len(made.qemu_config()), 1)
+
     def test_a_kunit_py_that_cannot_be_read_is_the_kernels_fault(self) -> None:
         fixture.lay(self.kernel, {TOP + "qemu_configs/x86_64.py": "import nothing\n"})
         with self.assertRaises(Fail) as caught:
