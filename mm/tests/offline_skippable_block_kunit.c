@@ -379,10 +379,13 @@ static int expect_zone_of_pages(struct memory_block *mem, void *arg)
 	if (!mem->zone)
 		return 0;
 	for (i = 0; i < nr_block_pages(); i++) {
-		struct page *page = pfn_to_page(block_pfn(mem) + i);
+		struct page *page = pfn_to_online_page(block_pfn(mem) + i);
 
-		/* Holes are reserved, and in whatever zone is around them. */
-		if (!PageReserved(page) && page_zone(page) != mem->zone) {
+		/*
+		 * Holes have no pages if they are whole sections, or reserved
+		 * ones in whatever zone is around them.
+		 */
+		if (page && !PageReserved(page) && page_zone(page) != mem->zone) {
 			KUNIT_FAIL(test, "pfn %#lx is in zone %s, and not in %s",
 				   block_pfn(mem) + i, page_zone(page)->name,
 				   mem->zone->name);

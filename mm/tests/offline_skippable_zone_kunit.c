@@ -268,9 +268,9 @@ static struct phantom_memory *phantom_online_cma(struct kunit *test)
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
 
 	set_migratetype(ph->start_pfn, MIGRATE_CMA);
-	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, make_cma_movable, ph));
+	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
 	return ph;
 }
 
