@@ -4,9 +4,10 @@
  * plugged or unplugged at once: whether, when and how often it tries again.
  */
 #include <kunit/test.h>
-#include <linux/delay.h>
 #include <linux/gfp.h>
+#include <linux/iopoll.h>
 #include <linux/panic.h>
+#include <linux/sched.h>
 #include <linux/virtio.h>
 #include <linux/workqueue.h>
 
@@ -467,12 +468,14 @@ static void big_blocks_shrink_in_order(struct kunit *test)
  * struct vmt_work - something that is done in another task
  * @work: the work
  * @vmt: the fixture
+ * @task: who does it, as soon as it has begun
  * @done: whether it was done
  * @ret: the result
  */
 struct vmt_work {
 	struct work_struct work;
 	struct vmt *vmt;
+	struct task_struct *task;
 	bool done;
 	int ret;
 };
@@ -481,6 +484,7 @@ static void unbind_work_fn(struct work_struct *work)
 {
 	struct vmt_work *w = container_of(work, struct vmt_work, work);
 
+	WRITE_ONCE(w->task, current);
 	vmt_unbind(w->vmt);
 	WRITE_ONCE(w->done, true);
 }
@@ -489,6 +493,7 @@ static void online_work_fn(struct work_struct *work)
 {
 	struct vmt_work *w = container_of(work, struct vmt_work, work);
 
+	WRITE_ONCE(w->task, current);
 	w->ret = vmt_online(w->vmt, 0, MMOP_ONLINE_MOVABLE);
 	WRITE_ONCE(w->done, true);
 }
@@ -512,6 +517,34 @@ static struct vmt_work *start_vmt_work(struct vmt *vmt, work_func_t fn)
 	KUNIT_ASSERT_EQ(vmt->test, 0,
 			kunit_add_action_or_reset(vmt->test, finish_vmt_work, w));
 	return w;
+}
+
+/* Is it in the midst of that, asleep, and was not awake since an earlier look? */
+static bool vmt_work_sleeps(struct vmt_work *w, unsigned long *nr_switches)
+{
+	struct task_struct *task = READ_ONCE(w->task);
+	unsigned long before = *nr_switches;
+
+	if (!task)
+		return false;
+	*nr_switches = READ_ONCE(task->nvcsw);
+	return *nr_switches == before &&
+	       READ_ONCE(task->__state) == TASK_UNINTERRUPTIBLE;
+}
+
+/*
+ * Wait until the work has got to where it waits for somebody, which is a matter
+ * of luck if the machine is busy, or until it is done. Return true if it waits.
+ */
+static bool vmt_work_waits(struct vmt_work *w)
+{
+	unsigned long nr_switches = ULONG_MAX;
+	bool sleeps, done;
+
+	return !read_poll_timeout(vmt_work_sleeps, sleeps,
+				  (done = READ_ONCE(w->done)) || sleeps,
+				  USEC_PER_MSEC, 5 * USEC_PER_SEC, false, w,
+				  &nr_switches) && !done;
 }
 
 /**
@@ -552,9 +585,7 @@ static void unloading_waits_for_the_last_answer(struct kunit *test)
 	virtio_mem_device_resize(&vmt->dev, size);
 	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
 	work = start_vmt_work(vmt, unbind_work_fn);
-	/* Give a driver that does not wait enough time. */
-	fsleep(USEC_PER_MSEC);
-	KUNIT_EXPECT_FALSE(test, READ_ONCE(work->done));
+	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
 
 	virtio_mem_device_release(&vmt->dev);
 	flush_work(&work->work);
@@ -584,8 +615,7 @@ static void onlining_may_sleep(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, thaw_offline_pages, NULL));
 	work = start_vmt_work(vmt, online_work_fn);
-	fsleep(USEC_PER_MSEC);
-	KUNIT_EXPECT_FALSE(test, READ_ONCE(work->done));
+	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
 	kunit_release_action(test, thaw_offline_pages, NULL);
 	flush_work(&work->work);
 	KUNIT_EXPECT_EQ(test, 0, work->ret);
