@@ -17,7 +17,7 @@ import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 from statistics import median
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Type
 
 from base.outcome import Exit, Fail
 from base.process import spawn
@@ -125,8 +125,10 @@ def command(kernel: Kernel, image: Path, number: int) -> List[str]:
 class Guests:
     """Boots, of which several may run at a time; `stop` ends all of them at once."""
 
-    def __init__(self, kernel: Kernel, first_only: bool, stop: threading.Event) -> None:
+    def __init__(self, kernel: Kernel, first_only: bool, stop: threading.Event,
+                 make: Type[Run] = Run) -> None:
         self.kernel = kernel
+        self.make = make  # what is to be fed with the console
         self.first_only = first_only  # end a guest at the first case that goes wrong
         self.stop = stop
         self.order: List[str] = []
@@ -160,7 +162,7 @@ class Guests:
         return run
 
     def _boot(self, words: List[str]) -> Run:
-        run = Run(self.order)
+        run = self.make(self.order)
         begin = time.monotonic()
         # Ctrl-C is for this program alone: a guest that heeds it might look as if it crashed.
         with spawn(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=False,

@@ -19,7 +19,7 @@ from base.progress import result
 from guest import job, verb
 from guest.setup import Setup
 from guest.verdict import Verdict
-from races import search, wild
+from races import planted, search, wild
 from series.worktree import Source
 
 SECONDS = 600  # for a boot
@@ -54,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=number, default=1, metavar="N",
                        help="where their sequence, or chance in the wild, starts "
                        "(default: %(default)s)")
+    group.add_argument("--planted", action="store_true",
+                       help="all, for each race of history/races/ put in, to see that they find "
+                       "it, and that other suites do not")
     group.add_argument("--wild", action="store_true",
                        help="none: others are threads, and step in by chance")
     group.add_argument("--minutes", type=minutes, default=1.0, metavar="M",
@@ -80,6 +83,8 @@ def races(source: Source, setup: Setup, folder: Path) -> Verdict:
 def main(args: argparse.Namespace) -> Exit:
     if args.wild:
         return wild.main(args)
+    if args.planted:
+        return planted.main(args)
     args.kernel_args = [*parameters(args), *args.kernel_args]
     args.filter_glob = args.filter_glob or search.SUITES
     args.timeout = args.timeout or SECONDS

@@ -16,7 +16,7 @@ GUEST = {"base", "series", "guest"}
 BELOW: Dict[str, Set[str]] = {"base": set(), "series": {"base"}, "guest": GUEST,
                               "commits": GUEST, "mutants": GUEST | {"commits"},
                               "measure": GUEST | {"mutants"}, "history": GUEST | {"mutants"},
-                              "races": GUEST, "matrix": GUEST}
+                              "races": GUEST | {"history", "mutants"}, "matrix": GUEST}
 VERBS = {verb.module for verb in main.VERBS.values()}
 
 
