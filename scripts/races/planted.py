@@ -41,7 +41,7 @@ PATIENCE = 600.0  # seconds for the first boot
 MODULES = ("offline_skippable_races_kunit", "virtio_mem_races_kunit")
 ALONE = f"kunit.filter_glob={search.SUITES} races.depth={search.ALL}"
 OTHERS = f"kunit.filter={','.join(f'module!={module}' for module in MODULES)}"
-NO_BUILD = "does not build"
+UNKNOWN = "unknown"  # a race that cannot be tried, or whose boot ends without a schedule
 
 
 @dataclass
@@ -85,11 +85,11 @@ class Result:
 
     @property
     def found(self) -> bool:
-        return bool(self.why)
+        return bool(self.schedule)
 
     def row(self) -> str:
         if self.trouble:
-            return f"{NO_BUILD}  {self.bug.name}: {self.trouble}"
+            return f"{UNKNOWN} {self.bug.name}: {self.trouble}"
         if not self.found:
             how = self.bug.excuse or self.bug.harm
         else:
@@ -101,7 +101,7 @@ class Result:
     def complaint(self) -> str:
         """How that is not what the patch says, if it is not."""
         if self.trouble:
-            return f"{self.bug.name} {NO_BUILD}"
+            return f"{self.bug.name} is {UNKNOWN}: {self.trouble}"
         if self.found and self.bug.excuse:
             return f"{self.bug.name} is found: take `Missed:` out of its patch"
         return "" if self.found or self.bug.excuse else f"{self.bug.name} is not found"
@@ -166,8 +166,12 @@ class Planted:
         alone, others = self.alone.boot(image, 0), self.others.boot(image, 0)
         assert isinstance(alone, Search)
         seconds = alone.ran_ms / 1000 if alone.number else alone.seconds
-        return Result(job.bug, alone.schedule, alone.why or alone.reason, alone.number,
-                      round(seconds, 2), others.first if others.how else "").kept()
+        noticed = f"{others.first} ({others.how})" if others.how else ""
+        # The machine may be to blame for that, so it is no find.
+        trouble = f"no schedule is named: {alone.reason or alone.first}" \
+            if alone.how and not alone.schedule else ""
+        return Result(job.bug, alone.schedule, alone.why, alone.number, round(seconds, 2),
+                      noticed, trouble).kept()
 
     def _context(self) -> str:
         """What results hold for, beside kernel and race: the way to boot and to judge."""

@@ -52,6 +52,12 @@ class SearchTest(unittest.TestCase):
 
 
 class ResultTest(unittest.TestCase):
+    def test_an_end_without_a_schedule_is_no_find(self) -> None:
+        result = Result(BUG, trouble="no schedule is named: no word for 35.0 s")
+        self.assertFalse(result.found)
+        self.assertIn("unknown", result.row())
+        self.assertIn("no word", result.complaint())
+
     def test_a_race_has_to_be_found_unless_it_is_excused(self) -> None:
         self.assertIn("not found", Result(BUG).complaint())
         self.assertEqual(Result(MISSED).complaint(), "")
@@ -137,7 +143,7 @@ class PlantedTest(fixture.Case):
         found, noticed, harmless, unbuildable = self.run_all("found", "noticed", "harmless",
                                                              "unbuildable")
         self.assertEqual((found.number, found.seconds, found.noticed), (42, 0.25, ""))
-        self.assertEqual((noticed.found, noticed.noticed), (True, "suite.case"))
+        self.assertEqual((noticed.found, noticed.noticed), (True, "suite.case (case)"))
         self.assertFalse(harmless.found)
         self.assertIn("expected ;", unbuildable.trouble)
 
