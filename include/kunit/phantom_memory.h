@@ -128,6 +128,7 @@ static inline unsigned long phantom_offlinable(unsigned long nr_pages)
 void phantom_require_hotplugged(const struct phantom_memory *ph);
 
 void phantom_require(struct kunit *test);
+void phantom_set_param(struct kunit *test, const char *name, const char *value);
 void phantom_guard(struct kunit *test);
 bool phantom_guarded(const struct phantom_memory *ph);
 

@@ -120,7 +120,8 @@ static bool remove_leftover_sections(u64 start, u64 size)
  * Whichever allocation fails while memory of several sections is added, either
  * it is there or nothing of it is, and the counters match.
  *
- * There is other memory already, for which there are page tables.
+ * There is other memory already, for which there are page tables, unless memory
+ * blocks are large.
  */
 static void adding_leaves_nothing_behind(struct kunit *test)
 {
@@ -131,6 +132,9 @@ static void adding_leaves_nothing_behind(struct kunit *test)
 	struct phantom_snapshot before;
 	int ret;
 
+	if (IS_ENABLED(CONFIG_X86) && size > PUD_SIZE)
+		kunit_known_bug(test, "x86-mm-check-page-tables",
+				"not tried, as the kernel might dereference NULL");
 	phantom_snapshot_take(&before);
 	for (nth = 1; failed && !leftover; nth++) {
 		failed = add_range_faulty(test, start, size, nth, &ret);

@@ -293,8 +293,8 @@ static void valid_zones_of_offline_block_are_those_of_online(struct kunit *test)
  */
 
 /*
- * A memory block between memory of one zone goes to that zone by default, be it
- * a kernel zone or ZONE_MOVABLE.
+ * With the policy "contig-zones", a memory block between memory of one zone goes
+ * to that zone, be it a kernel zone or ZONE_MOVABLE.
  */
 static void block_amid_a_zone_goes_there(struct kunit *test)
 {
@@ -306,6 +306,7 @@ static void block_amid_a_zone_goes_there(struct kunit *test)
 	if (!zone_is_empty(&NODE_DATA(ph->nid)->node_zones[ZONE_MOVABLE]))
 		kunit_skip(test, "there is ZONE_MOVABLE already");
 
+	phantom_set_param(test, "memory_hotplug.online_policy", "contig-zones");
 	KUNIT_ASSERT_EQ(test, 0,
 			phantom_device_online(block_start(ph, 0),
 					      param->online_type));

@@ -8,12 +8,10 @@
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/node.h>
 #include <linux/notifier.h>
 #include <linux/page_ref.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 
 #include "../internal.h"
 #include "offline_skippable.h"
@@ -265,38 +263,6 @@ static void memory_group_counts_present_pages(struct kunit *test)
 	expect_group(test, group, 0, 0);
 }
 
-/* The value of a parameter, as a string. */
-struct param_value {
-	const struct kernel_param *param;
-	char value[PAGE_SIZE];
-};
-
-static void restore_param(void *arg)
-{
-	struct param_value *old = arg;
-
-	WARN_ON_ONCE(old->param->ops->set(strim(old->value), old->param));
-}
-
-/* Set a parameter of the kernel, until the test case ends. */
-static void set_param(struct kunit *test, const char *name, const char *value)
-{
-	const struct kernel_param *param = __start___param;
-	struct param_value *old;
-
-	while (param < __stop___param && strcmp(param->name, name))
-		param++;
-	KUNIT_ASSERT_TRUE_MSG(test, param < __stop___param, "no parameter %s",
-			      name);
-	old = kunit_kzalloc(test, sizeof(*old), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, old);
-	old->param = param;
-	KUNIT_ASSERT_GT(test, param->ops->get(old->value, param), 0);
-	KUNIT_ASSERT_EQ(test, 0, param->ops->set(value, param));
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_param, old));
-}
-
 /* Would memory of a memory group be onlined to ZONE_MOVABLE by default? */
 static bool auto_movable(const struct phantom_memory *ph, int mgid)
 {
@@ -321,8 +287,8 @@ static void auto_movable_policy_looks_at_memory_group(struct kunit *test)
 	struct phantom_memory *first, *second;
 	u64 start;
 
-	set_param(test, "memory_hotplug.auto_movable_ratio", "400");
-	set_param(test, "memory_hotplug.online_policy", "auto-movable");
+	phantom_set_param(test, "memory_hotplug.auto_movable_ratio", "400");
+	phantom_set_param(test, "memory_hotplug.online_policy", "auto-movable");
 	start = add_phantom_to(test, mgid, MHP_NID_IS_MGID, 2 * size);
 	first = phantom_block_at(test, start, first_memory_node);
 	second = phantom_block_at(test, start + size, first_memory_node);

@@ -18,6 +18,7 @@
 #include <linux/page_ref.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/swap.h>
 #include <linux/vmstat.h>
 
@@ -143,6 +144,46 @@ void phantom_require(struct kunit *test)
 	if (obstacle)
 		kunit_skip(test, "%s", obstacle);
 	phantom_require_boot(test);
+}
+
+struct param_value {
+	const struct kernel_param *param;
+	char value[PAGE_SIZE];
+};
+
+static void restore_param(void *arg)
+{
+	struct param_value *old = arg;
+
+	WARN_ON_ONCE(old->param->ops->set(strim(old->value), old->param));
+}
+
+/**
+ * phantom_set_param() - set a parameter of the kernel until the test case ends
+ * @test: the test case, which is aborted if there is no such parameter
+ * @name: its name on the kernel command line
+ * @value: the value
+ *
+ * Also for parameters that are read-only later.
+ *
+ * Context: May sleep.
+ */
+void phantom_set_param(struct kunit *test, const char *name, const char *value)
+{
+	const struct kernel_param *param = __start___param;
+	struct param_value *old;
+
+	while (param < __stop___param && !parameq(param->name, name))
+		param++;
+	KUNIT_ASSERT_TRUE_MSG(test, param < __stop___param, "no parameter %s",
+			      name);
+	old = kunit_kzalloc(test, sizeof(*old), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, old);
+	old->param = param;
+	KUNIT_ASSERT_GT(test, param->ops->get(old->value, param), 0);
+	KUNIT_ASSERT_EQ(test, 0, param->ops->set(value, param));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_param, old));
 }
 
 /*

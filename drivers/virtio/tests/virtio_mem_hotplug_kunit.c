@@ -119,7 +119,7 @@ static void driver_unplugs_at_once_what_goes_offline(struct kunit *test)
 {
 	struct vmt *vmt;
 
-	vmt_set_param(test, "virtio_mem.unplug_online", "N");
+	phantom_set_param(test, "virtio_mem.unplug_online", "N");
 	vmt = vmt_probe(test, vmt_any_zone(), 1, VMT_MB);
 	vmt_resize(vmt, VMT_MB / 2);
 	vmt_expect_plugged(vmt, VMT_MB);

@@ -514,8 +514,8 @@ static void set_double_blocks(struct kunit *test)
 	char size[24];
 
 	snprintf(size, sizeof(size), "%llu", 2 * VMT_MB);
-	vmt_set_param(test, "virtio_mem.bbm_block_size", size);
-	vmt_set_param(test, "virtio_mem.force_bbm", "1");
+	phantom_set_param(test, "virtio_mem.bbm_block_size", size);
+	phantom_set_param(test, "virtio_mem.force_bbm", "1");
 }
 
 /* Get big blocks of two memory blocks each, with smaller device blocks. */

@@ -10,12 +10,10 @@
 #include <linux/ioport.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/page_ref.h>
 #include <linux/percpu.h>
 #include <linux/rbtree.h>
 #include <linux/slab.h>
-#include <linux/string.h>
 #include <linux/virtio_ids.h>
 
 #include "virtio_mem_kunit.h"
@@ -810,55 +808,4 @@ struct vmt_observer *vmt_register_observer(struct vmt *vmt, int priority)
 						  vmt_unregister_observer,
 						  &observer->nb));
 	return observer;
-}
-
-/**
- * struct vmt_param - a parameter to restore
- * @kp: the parameter
- * @value: what it was
- */
-struct vmt_param {
-	const struct kernel_param *kp;
-	char value[64];
-};
-
-static void restore_param(void *arg)
-{
-	struct vmt_param *param = arg;
-
-	param->kp->ops->set(strim(param->value), param->kp);
-}
-
-/**
- * vmt_set_param() - set a parameter of a driver until the test case ends
- * @test: the test case, which is aborted if there is no such parameter
- * @name: its name on the kernel command line
- * @value: the value
- *
- * Also for parameters that are read-only later.
- *
- * Context: May sleep.
- */
-void vmt_set_param(struct kunit *test, const char *name, const char *value)
-{
-	const struct kernel_param *kp;
-	struct vmt_param *param;
-	char *page;
-
-	for (kp = __start___param; kp < __stop___param; kp++) {
-		if (parameq(kp->name, name))
-			break;
-	}
-	KUNIT_ASSERT_TRUE_MSG(test, kp < __stop___param, "no parameter %s", name);
-
-	param = kunit_kzalloc(test, sizeof(*param), GFP_KERNEL);
-	page = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, param);
-	KUNIT_ASSERT_NOT_NULL(test, page);
-	param->kp = kp;
-	KUNIT_ASSERT_GT(test, kp->ops->get(page, kp), 0);
-	strscpy(param->value, page);
-	KUNIT_ASSERT_EQ(test, 0, kp->ops->set(value, kp));
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_param, param));
 }

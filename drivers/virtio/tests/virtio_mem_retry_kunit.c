@@ -423,7 +423,7 @@ static void online_big_blocks_stay_if_told_so(struct kunit *test)
 	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2, VMT_MB);
 	struct vmt_observer *observer;
 
-	vmt_set_param(test, "virtio_mem.unplug_online", "N");
+	phantom_set_param(test, "virtio_mem.unplug_online", "N");
 	vmt_bind(vmt, 2 * VMT_MB);
 	observer = vmt_register_observer(vmt, -1);
 	vmt_resize(vmt, 0);

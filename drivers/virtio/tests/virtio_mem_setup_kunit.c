@@ -36,7 +36,7 @@ static struct vmt *vmt_new_setup(struct kunit *test,
 	const struct setup_param *param = test->param_value;
 
 	if (param->force_bbm)
-		vmt_set_param(test, "virtio_mem.force_bbm", "1");
+		phantom_set_param(test, "virtio_mem.force_bbm", "1");
 	return vmt_new(test, MMOP_OFFLINE, nr_memory_blocks, VMT_SB);
 }
 
@@ -199,8 +199,8 @@ static void driver_refuses_size_of_big_blocks(struct kunit *test)
 	char size[24];
 
 	snprintf(size, sizeof(size), "%llu", VMT_MB / param->denom * param->num);
-	vmt_set_param(test, "virtio_mem.bbm_block_size", size);
-	vmt_set_param(test, "virtio_mem.force_bbm", "1");
+	phantom_set_param(test, "virtio_mem.bbm_block_size", size);
+	phantom_set_param(test, "virtio_mem.force_bbm", "1");
 	vmt = vmt_new(test, MMOP_OFFLINE, 4, VMT_SB);
 	vmt_bind(vmt, VMT_MB - VMT_SB);
 	vmt_expect_plugged(vmt, 0);
@@ -338,7 +338,7 @@ static void memory_is_one_dynamic_group(struct kunit *test)
 	u64 offset;
 
 	snprintf(size, sizeof(size), "%llu", unit);
-	vmt_set_param(test, "virtio_mem.bbm_block_size", size);
+	phantom_set_param(test, "virtio_mem.bbm_block_size", size);
 	vmt = vmt_new_setup(test, 2);
 	if (!IS_ALIGNED(vmt->ph.start, unit))
 		kunit_skip(test, "no aligned range of physical address space");

@@ -51,8 +51,8 @@ static void memory_goes_online_in_a_zone(struct kunit *test)
 	struct vmt *vmt;
 
 	if (param->auto_movable) {
-		vmt_set_param(test, "memory_hotplug.online_policy", "auto-movable");
-		vmt_set_param(test, "memory_hotplug.auto_movable_ratio",
+		phantom_set_param(test, "memory_hotplug.online_policy", "auto-movable");
+		phantom_set_param(test, "memory_hotplug.auto_movable_ratio",
 			      param->auto_movable);
 	}
 	vmt = vmt_probe(test, param->online_type, 1, VMT_MB / 2);

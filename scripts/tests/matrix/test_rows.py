@@ -45,18 +45,17 @@ class RowTest(unittest.TestCase):
 
 
 class SampleTest(unittest.TestCase):
-    def test_it_has_a_row_with_the_usual_kernel_and_one_with_another(self) -> None:
+    def test_it_has_a_row_for_which_the_usual_kernel_is_enough(self) -> None:
         for commit in ("a", "b", "c"):
-            near, built = sample(commit)
-            self.assertTrue(near.usual and near.boot)
-            self.assertFalse(built.usual)
+            found, = sample(commit)
+            self.assertTrue(found.usual and found.boot)
 
-    def test_in_time_all_rows_are_seen_that_each_machine_can_run(self) -> None:
+    def test_in_time_all_rows_of_the_usual_kernel_are_seen(self) -> None:
         some = [Row("usual"), Row("a", cpus=2), Row("b", memory=512), Row("c", "X"), Row("d", "Y"),
                 Row("e", arch="arm64"), Row("f", kernel="6.12"), Row("g", llvm="1"),
                 Row("h", config="debug")]
         seen = {row.name for commit in map(str, range(50)) for row in sample(commit, some)}
-        self.assertEqual(seen, {"a", "b", "c", "d"})
+        self.assertEqual(seen, {"a", "b"})
 
     def test_the_same_commit_has_the_same(self) -> None:
         self.assertEqual(sample("a"), sample("a"))
