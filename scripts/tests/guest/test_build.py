@@ -96,22 +96,22 @@ class BuildTest(fixture.Case):
                 "from guest.setup import Setup\n"
                 f"build.build(build.describe(Path({str(self.kernel)!r}), Setup(config='plain', "
                 f"build_dir=Path({str(self.out)!r}))))\n")
-        (self.root / "says").write_text("echo up >&2; sleep 20\n")
+        (self.root / "says").write_text("echo up >&2; sleep 300\n")
         child = subprocess.Popen([sys.executable, "-c", code], cwd=REPO / "scripts",
                                  start_new_session=True, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while not (self.out / "code.o").exists() and time.monotonic() < deadline:
+        half, deadline = self.out / "code.o", time.monotonic() + 120
+        while not (half.exists() and half.read_text()) and time.monotonic() < deadline:
             time.sleep(0.02)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         self.later()
         fixture.lay(self.out, {"thesis.tex": "mine\n"})
-        self.assertEqual((self.out / "code.o").read_text(), "half\n")
+        self.assertEqual(half.read_text(), "half\n")
         with mock.patch("guest.build._make") as made:
             build.build(self.kernel_built())
         self.assertTrue(made.called)
-        self.assertFalse((self.out / "code.o").exists())
+        self.assertFalse(half.exists())
         self.assertEqual((self.out / "thesis.tex").read_text(), "mine\n")
 
     def test_errors_of_the_source_and_of_the_host_are_told_apart(self) -> None:

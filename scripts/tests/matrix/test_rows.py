@@ -48,12 +48,12 @@ class SampleTest(unittest.TestCase):
     def test_it_has_a_row_for_which_the_usual_kernel_is_enough(self) -> None:
         for commit in ("a", "b", "c"):
             found, = sample(commit)
-            self.assertTrue(found.usual and found.boot)
+            self.assertTrue(found.usual and found.boot and not found.qemu)
 
     def test_in_time_all_rows_of_the_usual_kernel_are_seen(self) -> None:
         some = [Row("usual"), Row("a", cpus=2), Row("b", memory=512), Row("c", "X"), Row("d", "Y"),
                 Row("e", arch="arm64"), Row("f", kernel="6.12"), Row("g", llvm="1"),
-                Row("h", config="debug")]
+                Row("h", config="debug"), Row("i", qemu="-machine x")]
         seen = {row.name for commit in map(str, range(50)) for row in sample(commit, some)}
         self.assertEqual(seen, {"a", "b"})
 
