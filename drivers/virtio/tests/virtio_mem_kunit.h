@@ -106,7 +106,6 @@ void vmt_expect_pages(struct vmt *vmt, u64 offset, u64 size,
 struct page *vmt_use_page(struct vmt *vmt, u64 offset);
 void vmt_stop_using_page(struct vmt *vmt, struct page *page);
 
-
 /**
  * vmt_pfn() - a page in the region of the device
  * @vmt: the fixture

@@ -53,7 +53,7 @@ static void memory_goes_online_in_a_zone(struct kunit *test)
 	if (param->auto_movable) {
 		phantom_set_param(test, "memory_hotplug.online_policy", "auto-movable");
 		phantom_set_param(test, "memory_hotplug.auto_movable_ratio",
-			      param->auto_movable);
+				  param->auto_movable);
 	}
 	vmt = vmt_probe(test, param->online_type, 1, VMT_MB / 2);
 	KUNIT_ASSERT_TRUE(test, vmt_is_online(vmt, 0));
