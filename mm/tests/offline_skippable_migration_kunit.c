@@ -522,6 +522,8 @@ static void migrate_and_expect_log(struct kunit *test, unsigned long start_pfn,
 		return;
 	if (!is_logged_since(seq, what)) {
 		msleep(jiffies_to_msecs(DEFAULT_RATELIMIT_INTERVAL + 1));
+		/* A folio that was put back has to be on the LRU list again. */
+		lru_add_drain_all();
 		do_migrate_range(start_pfn, end_pfn);
 	}
 	KUNIT_EXPECT_TRUE(test, is_logged_since(seq, what));
