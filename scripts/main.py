@@ -36,6 +36,7 @@ VERBS: Dict[str, Verb] = {
                     "put bugs that Linux really had back, and see that a case notices"),
     "races": Verb("races.races", "have others step in while memory goes offline, in every order"),
     "matrix": Verb("matrix.matrix", "run the suites on many machines: a row for each"),
+    "soak": Verb("matrix.soak", "boot in shuffled order, again and again, to find what is flaky"),
     "bench": Verb("measure.bench", "time what a developer waits for"),
     "prove-bisect": Verb("commits.prove_bisect",
                          "bisect histories with a planted regression; takes half an hour"),

@@ -16,7 +16,8 @@ GUEST = {"base", "series", "guest"}
 BELOW: Dict[str, Set[str]] = {"base": set(), "series": {"base"}, "guest": GUEST,
                               "commits": GUEST, "mutants": GUEST | {"commits"},
                               "measure": GUEST | {"mutants"}, "history": GUEST | {"mutants"},
-                              "races": GUEST | {"history", "mutants"}, "matrix": GUEST}
+                              "races": GUEST | {"history", "mutants"},
+                              "matrix": GUEST | {"mutants"}}
 VERBS = {verb.module for verb in main.VERBS.values()}
 
 
