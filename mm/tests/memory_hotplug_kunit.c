@@ -116,6 +116,14 @@ static bool remove_leftover_sections(u64 start, u64 size)
 	return found;
 }
 
+/* To be called before an allocation of a page table fails. */
+static void need_checked_page_tables(struct kunit *test)
+{
+	if (IS_ENABLED(CONFIG_X86))
+		kunit_known_bug(test, "x86-mm-check-page-tables",
+				"not tried, as the kernel might dereference NULL");
+}
+
 /*
  * Whichever allocation fails while memory of several sections is added, either
  * it is there or nothing of it is, and the counters match.
@@ -132,9 +140,8 @@ static void adding_leaves_nothing_behind(struct kunit *test)
 	struct phantom_snapshot before;
 	int ret;
 
-	if (IS_ENABLED(CONFIG_X86) && size > PUD_SIZE)
-		kunit_known_bug(test, "x86-mm-check-page-tables",
-				"not tried, as the kernel might dereference NULL");
+	if (size > PUD_SIZE)
+		need_checked_page_tables(test);
 	phantom_snapshot_take(&before);
 	for (nth = 1; failed && !leftover; nth++) {
 		failed = add_range_faulty(test, start, size, nth, &ret);
@@ -162,9 +169,7 @@ static void adding_survives_without_page_tables(struct kunit *test)
 	bool failed = true;
 	int ret;
 
-	if (IS_ENABLED(CONFIG_X86))
-		kunit_known_bug(test, "x86-mm-check-page-tables",
-				"not tried, as the kernel might dereference NULL");
+	need_checked_page_tables(test);
 	for (nth = 1; failed; nth++) {
 		failed = add_range_faulty(test, start, size, nth, &ret);
 		nr_failed += !!ret;

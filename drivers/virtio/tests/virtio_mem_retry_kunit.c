@@ -468,6 +468,7 @@ static void big_blocks_shrink_in_order(struct kunit *test)
  * struct vmt_work - something that is done in another task
  * @work: the work
  * @vmt: the fixture
+ * @fn: what is done
  * @task: who does it, as soon as it has begun
  * @done: whether it was done
  * @ret: the result
@@ -475,26 +476,29 @@ static void big_blocks_shrink_in_order(struct kunit *test)
 struct vmt_work {
 	struct work_struct work;
 	struct vmt *vmt;
+	int (*fn)(struct vmt *vmt);
 	struct task_struct *task;
 	bool done;
 	int ret;
 };
 
-static void unbind_work_fn(struct work_struct *work)
+static int unbind(struct vmt *vmt)
 {
-	struct vmt_work *w = container_of(work, struct vmt_work, work);
-
-	WRITE_ONCE(w->task, current);
-	vmt_unbind(w->vmt);
-	WRITE_ONCE(w->done, true);
+	vmt_unbind(vmt);
+	return 0;
 }
 
-static void online_work_fn(struct work_struct *work)
+static int online_movable(struct vmt *vmt)
+{
+	return vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE);
+}
+
+static void vmt_work_fn(struct work_struct *work)
 {
 	struct vmt_work *w = container_of(work, struct vmt_work, work);
 
 	WRITE_ONCE(w->task, current);
-	w->ret = vmt_online(w->vmt, 0, MMOP_ONLINE_MOVABLE);
+	w->ret = w->fn(w->vmt);
 	WRITE_ONCE(w->done, true);
 }
 
@@ -506,13 +510,15 @@ static void finish_vmt_work(void *arg)
 	flush_work(&w->work);
 }
 
-static struct vmt_work *start_vmt_work(struct vmt *vmt, work_func_t fn)
+static struct vmt_work *start_vmt_work(struct vmt *vmt,
+				       int (*fn)(struct vmt *vmt))
 {
 	struct vmt_work *w = kunit_kzalloc(vmt->test, sizeof(*w), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(vmt->test, w);
-	INIT_WORK(&w->work, fn);
+	INIT_WORK(&w->work, vmt_work_fn);
 	w->vmt = vmt;
+	w->fn = fn;
 	schedule_work(&w->work);
 	KUNIT_ASSERT_EQ(vmt->test, 0,
 			kunit_add_action_or_reset(vmt->test, finish_vmt_work, w));
@@ -584,7 +590,7 @@ static void unloading_waits_for_the_last_answer(struct kunit *test)
 	});
 	virtio_mem_device_resize(&vmt->dev, size);
 	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
-	work = start_vmt_work(vmt, unbind_work_fn);
+	work = start_vmt_work(vmt, unbind);
 	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
 
 	virtio_mem_device_release(&vmt->dev);
@@ -614,7 +620,7 @@ static void onlining_may_sleep(struct kunit *test)
 	page_offline_freeze();
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, thaw_offline_pages, NULL));
-	work = start_vmt_work(vmt, online_work_fn);
+	work = start_vmt_work(vmt, online_movable);
 	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
 	kunit_release_action(test, thaw_offline_pages, NULL);
 	flush_work(&work->work);
