@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from base.outcome import Exit, Fail
 
@@ -75,6 +75,25 @@ def digest(*parts: bytes) -> str:
 
 def digest_of_files(paths: Sequence[Path]) -> str:
     return digest(*(path.read_bytes() for path in sorted(paths)))
+
+
+def entries(file: Path) -> List[str]:
+    """The lines of a list, without comments and empty ones."""
+    return [line for line in file.read_text().splitlines()
+            if line.strip() and not line.startswith("#")]
+
+
+def reasons(file: Path) -> Dict[str, str]:
+    """What a list names, each with the reason that is indented below it, or none."""
+    found: Dict[str, str] = {}
+    name = ""
+    for line in entries(file):
+        if line[0].isspace():
+            found[name] = f"{found.get(name, '')} {line.strip()}".strip()
+        else:
+            name = line.strip()
+            found[name] = ""
+    return found
 
 
 def is_full(folder: Path, said: str) -> bool:

@@ -29,6 +29,7 @@ from base.project import ARCH, CONFIG, NAME
 from check.roots import HOME, PLAIN, RELEASES, Shared, System, running, system
 from guest import arguments
 from guest.requirements import DEBOOTSTRAP, GIT, require
+from guest.verdict import KNOWN_BUG
 from series.git import git
 
 RESULTS = BUILD / "results" / "fresh"
@@ -37,7 +38,7 @@ AT_ONCE = 20.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 COUNTS = re.compile(r"^(PASS: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?(, \d+ \w+)*",
                     re.MULTILINE)
-KNOWN = re.compile(r"^ +skipped .*: known bug, mended by \S+$", re.MULTILINE)
+KNOWN = re.compile(rf"^ +skipped .*{KNOWN_BUG.pattern}", re.MULTILINE)
 ROOT, SUDO, NEITHER = "root", "sudo", "plain"
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from base.files import is_full, write
 from base.outcome import Exit, Fail, no_space
@@ -53,6 +53,17 @@ def kernel_arguments(kernel: Kernel) -> Tuple[str, ...]:
     """What each boot has on the kernel's command line."""
     more = () if kernel.has("CONFIG_SMP") else SINGLE_PROCESSOR.get(kernel.setup.arch, ())
     return (*KERNEL_ARGUMENTS, *more)
+
+
+def qemu(kernel: Kernel, image: Path, machine: Sequence[str], *words: str) -> List[str]:
+    """As kunit.py starts QEMU, with more on the command line; it is killed if this program is."""
+    return ["setpriv", "--pdeathsig", "KILL", f"qemu-system-{kernel.guest['qemu_arch']}",
+            "-nodefaults", *machine, "-kernel", str(image),
+            "-append", " ".join((*words, *kernel_arguments(kernel), "kunit.enable=1",
+                                 "kunit_shutdown=reboot",
+                                 str(kernel.guest["kernel_command_line"]))),
+            "-no-reboot", "-nographic", *kvm.qemu_arguments(kernel.setup.arch),
+            "-serial", str(kernel.guest["serial"]), *kernel.guest["extra_qemu_params"]]
 
 
 def boot(kernel: Kernel, *arguments: str, patience: int = PATIENCE,
@@ -112,8 +123,8 @@ def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int,
         raise Fail(Exit.MISSING, "QEMU was killed, or crashed, while the kernel ran",
                    "see in the host's log who did it (was there memory enough?), and run the "
                    "same command again")
-    if judge_by:
-        status = _read_results(kernel, judge_by, results)
+    if judge_by:  # the tree's own may be what is broken
+        status = read_results(kernel, judge_by, path, results)
     found = json.loads(results.read_text()) if results.exists() else None
     return judge(status, found, log, hung), log
 
@@ -141,11 +152,11 @@ def _watch(kernel: Kernel, command: List[str]) -> Tuple[int, str]:
     return status, "".join(said)
 
 
-def _read_results(kernel: Kernel, tool: Path, results: Path) -> int:
-    """Have another kunit.py read the console: the tree's own may be what is broken."""
+def read_results(kernel: Kernel, tool: Path, console: Path, results: Path) -> int:
+    """Have a kunit.py read a console that another program, or another kunit.py, has kept."""
     results.unlink(missing_ok=True)
     done = run([*kernel.wrapper, sys.executable, str(tool), "parse", f"--json={results}",
-                str(kernel.out / "test.log")])
+                str(console)])
     if not results.is_file() or results.is_symlink():
         raise Fail(Exit.BAD_INPUT, "kunit.py cannot read what the kernel printed: "
                    f"{_last_words(done.stderr)}", f"see what is wrong with {tool}")

@@ -25,6 +25,7 @@ from base.progress import Progress, say
 from base.project import ARCH, CONFIGS, FOR_ARCH_ALONE, UML
 from guest.setup import MACHINES, Setup, suites
 
+KUNIT_PY = "tools/testing/kunit/kunit.py"  # below a tree
 # What make prints as it goes: "  CC      mm/page_isolation.o"
 STEP = re.compile(r"^  [A-Z][A-Z0-9_]*( \[M\])? +\S")
 STEPS_GUESS = {"trimmed": 1200, "debug": 1300, "plain": 2600}
@@ -84,7 +85,7 @@ class Kernel:
     def kunit(self, verb: str, *arguments: str) -> List[str]:
         """A kunit.py command line."""
         command = [*self.wrapper, sys.executable,
-                   str(self.tree / "tools/testing/kunit/kunit.py"), verb,
+                   str(self.tree / KUNIT_PY), verb,
                    f"--arch={self.setup.arch}", f"--build_dir={self.out}"]
         if self.setup.cross_compile:
             command.append(f"--cross_compile={self.setup.cross_compile}")

@@ -22,10 +22,8 @@ from guest.setup import Setup
 from history.bugs import Bug, bugs
 from history.result import MISSED, NO_BUILD, NO_PATCH, Result, complaints
 from mutants import guests, kernel
-from mutants.find import ENCODING
 from mutants.guests import Guests, Run
-from mutants.kernel import DoesNotBuild, Workshop, digest_of
-from series.overlay import Overlay
+from mutants.kernel import DoesNotBuild, Workshop, digest_of, patched
 from series.worktree import Source, Tree, prepare
 
 FOLDER = BUILD / "history"
@@ -87,16 +85,7 @@ class Campaign:
 
     def sources(self, bug: Bug) -> Dict[str, str]:
         """The files with the bug in them, as text; or why its patch does not apply."""
-        overlay = Overlay(self.tree.ours)
-        broken = overlay.put(self.tree.id, bug.patch)
-        found = {}
-        for path in overlay.ours.changed(self.tree.id, broken):
-            data = self.tree.ours.file(broken, path)
-            if data is None or not path.endswith(".c"):
-                raise Fail(Exit.BAD_INPUT, f"{bug.patch.name} changes {path}",
-                           "put the bug back in C files alone: only these are compiled again")
-            found[path] = data.decode(ENCODING)
-        return found
+        return patched(self.tree, bug.patch)
 
     def run(self, wanted: Sequence[Bug], tell: Callable[[Result], None] = lambda _: None
             ) -> List[Result]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -22,22 +21,20 @@ from typing import Any, Callable, Dict, List, Tuple
 from base import jobs
 from base.files import BUILD, digest, digest_of_files, fresh, write
 from base.outcome import Exit, Fail
-from base.process import CPUS, run, spawn
+from base.process import CPUS, spawn
 from base.project import UML
 from guest import boot as guests
 from guest import build as kernels
+from guest.build import KUNIT_PY
 from guest import kvm
 from guest.setup import Setup
 from guest.verdict import Verdict, before_any_case, judge, suites
 from matrix.flakes import Ended
-from mutants.find import ENCODING
-from mutants.kernel import Workshop
-from series.overlay import Overlay
-from series.worktree import Source, Tree, prepare
+from mutants.kernel import Workshop, patched
+from series.worktree import Source, prepare
 
 HOME = BUILD / "soak"
 PATCH = Path(__file__).resolve().parent / "shuffle.patch"
-KUNIT_PY = "tools/testing/kunit/kunit.py"
 GUESTS = 3 * CPUS  # at a time
 PATIENCE = 900  # seconds, as each has a third of a processor
 POLL = 0.1
@@ -59,15 +56,8 @@ class Boot:
 
 
 def command(kernel: kernels.Kernel, image: Path, one: Boot) -> List[str]:
-    """As kunit.py starts QEMU; setpriv has it killed if this program is."""
-    return ["setpriv", "--pdeathsig", "KILL", f"qemu-system-{kernel.guest['qemu_arch']}",
-            "-nodefaults", "-m", str(one.memory), "-smp", str(one.cpus), "-kernel", str(image),
-            "-append", " ".join((*guests.kernel_arguments(kernel), guests.TIMES,
-                                 f"kunit.shuffle={one.number}", "kunit.enable=1",
-                                 "kunit_shutdown=reboot",
-                                 str(kernel.guest["kernel_command_line"]))),
-            "-no-reboot", "-nographic", *kvm.qemu_arguments(kernel.setup.arch),
-            "-serial", str(kernel.guest["serial"]), *kernel.guest["extra_qemu_params"]]
+    return guests.qemu(kernel, image, ("-m", str(one.memory), "-smp", str(one.cpus)),
+                       guests.TIMES, f"kunit.shuffle={one.number}")
 
 
 class Soak:
@@ -83,7 +73,7 @@ class Soak:
         self.kernel = kernels.describe(tree.path, setup)
         kernels.build(self.kernel)
         workshop = Workshop(self.kernel, HOME / self.kernel.out.name, [], self.stop)
-        self.image, _ = workshop.image(shuffling(tree))
+        self.image, _ = workshop.image(patched(tree, PATCH))
 
     def boot(self, number: int) -> Boot:
         cpus = MANY_CPUS if self.kernel.has("CONFIG_SMP") else (1,)
@@ -132,7 +122,6 @@ class Soak:
 
     def _boot(self, one: Boot, place: Path) -> Tuple[Verdict, str]:
         console, results = place / "test.log", place / "results.json"
-        results.unlink(missing_ok=True)
         deadline = time.monotonic() + PATIENCE
         hung = False
         # Ctrl-C is for this program alone: a guest that heeds it might look as if it crashed.
@@ -154,20 +143,6 @@ class Soak:
 
     def _judged(self, console: Path, results: Path, hung: bool) -> Tuple[Verdict, str]:
         """kunit.py reads the console, as it does for `suite kunit`."""
-        done = run([sys.executable, str(self.kernel.tree / KUNIT_PY), "parse",
-                    f"--json={results}", str(console)])
-        found = json.loads(results.read_text()) if results.exists() else None
+        status = guests.read_results(self.kernel, self.kernel.tree / KUNIT_PY, console, results)
         log = console.read_text(errors="replace")
-        return judge(done.returncode, found, log, hung), log
-
-
-def shuffling(tree: Tree) -> Dict[str, str]:
-    """KUnit's executor as it is to be compiled."""
-    overlay = Overlay(tree.ours)
-    patched = overlay.put(tree.id, PATCH)
-    found = {}
-    for path in overlay.ours.changed(tree.id, patched):
-        data = tree.ours.file(patched, path)
-        assert data is not None  # the patch removes nothing
-        found[path] = data.decode(ENCODING)
-    return found
+        return judge(status, json.loads(results.read_text()), log, hung), log

@@ -70,16 +70,15 @@ def failures(boots: Sequence[Ended]) -> Dict[str, List[int]]:
 def summary(found: Mapping[int, Ended]) -> List[str]:
     boots = list(found.values())
     bad = [ended for ended in boots if ended.code is not Exit.OK]
-    lines = [ended.line() for ended in bad]
+    lines, failed = [ended.line() for ended in bad], failures(boots)
     lines += [f"{case} failed, or did not run, in {len(where)} of {len(boots)} boots"
-              for case, where in failures(boots).items()
+              for case, where in failed.items()
               if any(case in ended.failed for ended in bad)]
     retried = sum(len(ended.retried) for ended in boots)
     if retried:
         lines.append(f"{retried} boots ended before the first case and were tried again: that is "
                      "put down to the machine")
-    clean = {case: count for case, count in passes(boots).items()
-             if case not in failures(boots)}
+    clean = {case: count for case, count in passes(boots).items() if case not in failed}
     told = f"{len(boots)} boots, {len(bad)} of them not clean"
     if clean:
         least = min(clean.values())

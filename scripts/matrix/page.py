@@ -47,12 +47,10 @@ def _row(result: Result, suites: Sequence[str]) -> str:
     row, ran = result.row, {suite.name: suite for suite in result.suites}
     passed, failed, skipped = result.counts
     kind = "pass" if result.code is Exit.OK else "none" if result.code is Exit.MISSING else "fail"
-    machine = [row.kernel, row.arch, row.setup.compiler, row.config,
-               f"{row.cpus} CPU{'s' if row.cpus > 1 else ''}", f"{row.memory} MiB"]
     more = " ".join(filter(None, (row.kconfig, row.args, row.qemu)))
     cells = "".join(_cell(ran[name]) if name in ran else '<td class="none">-</td>'
                     for name in suites)
-    return (f'<tr><th class="row"><b>{_text(row.name)}</b><br><small>{_text(", ".join(machine))}'
+    return (f'<tr><th class="row"><b>{_text(row.name)}</b><br><small>{_text(", ".join(row.machine))}'
             f"{'<br>' if more else ''}{_text(more)}</small></th>"
             f'<td class="{kind}">{_text(result.code.word)}</td><td>{passed}</td><td>{failed}</td>'
             f"<td>{skipped}</td><td>{result.built:.0f}</td><td>{result.booted:.1f}</td>"

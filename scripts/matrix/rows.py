@@ -60,11 +60,15 @@ class Row:
         """Has it the kernel of `suite kunit`, which is there after `suite check` has built it?"""
         return self.source == Source(KERNEL) and self.setup == Setup()
 
+    @property
+    def machine(self) -> List[str]:
+        """What each row has."""
+        return [self.kernel, self.arch, self.setup.compiler, self.config,
+                f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}", f"{self.memory} MiB"]
+
     def line(self) -> str:
         """What is in it, for people."""
-        words = [f"linux {self.kernel}", self.arch, self.setup.compiler, self.config,
-                 f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}", f"{self.memory} MiB",
-                 *(["with fixes"] if self.fixes else []), *self.kconfig.split(),
+        words = ["linux", *self.machine, *(["with fixes"] if self.fixes else []), *self.kconfig.split(),
                  *self.args.split(), *([self.qemu] if self.qemu else [])]
         return f"{self.name:<22} {' '.join(words)}"
 

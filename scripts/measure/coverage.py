@@ -173,6 +173,7 @@ class Report:
                  wanted: Mapping[str, Sequence[str]]) -> None:
         self.tree = tree
         self.covered: List[Covered] = []
+        self.known = uncovered.reasons()
         self.functions: List[Tuple[str, Function, List[Line]]] = []
         self.added: List[Line] = []
         self.gaps: List[Gap] = []
@@ -228,17 +229,16 @@ class Report:
                 *(f"{name:<62}  {'{lines_hit}/{lines}'.format(**counts):>8}  "
                   f"{'{branches_hit}/{branches}'.format(**counts):>8}" for name, counts in found),
                 *(f"{gap} (excused: {EXCUSED[gap.path, gap.text][1]})" for gap in self.excused),
-                *map(str, self.gaps), "", *uncovered.rows(self.covered, uncovered.reasons())]
+                *map(str, self.gaps), "", *uncovered.rows(self.covered, self.known)]
 
     def as_json(self) -> str:
-        known = uncovered.reasons()
         return json.dumps({
             "added": tally(self.added), "missed": [str(gap) for gap in self.gaps],
             "excused": [str(gap) for gap in self.excused],
             "functions": [{"file": path, "name": function.name, "calls": function.count,
                            **tally(lines)} for path, function, lines in self.functions],
             "hotplug": [{"file": found.path, "name": found.name, "lines": found.lines,
-                         "missed": found.missed, "why": found.why(known)}
+                         "missed": found.missed, "why": found.why(self.known)}
                         for found in self.covered]},
             indent=2) + "\n"
 

@@ -21,8 +21,7 @@ from typing import Dict, List, Sequence, Type
 
 from base.outcome import Exit, Fail
 from base.process import spawn
-from guest import kvm
-from guest.boot import PATIENCE, kernel_arguments
+from guest.boot import PATIENCE, qemu
 from guest.build import Kernel
 from guest.verdict import BEGIN, CRASH, THE_END, WARNING
 
@@ -112,14 +111,7 @@ def processor_time(process: int) -> float:
 
 
 def command(kernel: Kernel, image: Path, number: int) -> List[str]:
-    """As kunit.py starts QEMU; setpriv has it killed if this program is."""
-    return ["setpriv", "--pdeathsig", "KILL",
-            f"qemu-system-{kernel.guest['qemu_arch']}", "-nodefaults", "-m", "1024",
-            "-kernel", str(image), "-append",
-            f"mutant={number} printk.time=0 {' '.join(kernel_arguments(kernel))} kunit.enable=1 "
-            f"kunit_shutdown=reboot {kernel.guest['kernel_command_line']}",
-            "-no-reboot", "-nographic", *kvm.qemu_arguments(kernel.setup.arch),
-            "-serial", str(kernel.guest["serial"]), *kernel.guest["extra_qemu_params"]]
+    return qemu(kernel, image, ("-m", "1024"), f"mutant={number}", "printk.time=0")
 
 
 class Guests:

@@ -25,6 +25,8 @@ from base.outcome import Exit, Fail, no_space
 from base.process import run, spawn
 from guest import build as kernels
 from mutants.find import ENCODING, OPERATORS, Mutant, instrument
+from series.overlay import Overlay
+from series.worktree import Tree
 
 POLL = 0.02  # seconds between two looks at a compiler
 
@@ -36,6 +38,20 @@ class DoesNotBuild(Exception):
 def digest_of(sources: Mapping[str, str]) -> str:
     """What tells the sources of one kernel from those of another."""
     return digest(*(part.encode(ENCODING) for pair in sources.items() for part in pair))
+
+
+def patched(tree: Tree, patch: Path) -> Dict[str, str]:
+    """The files that a patch changes, as it has them; or why it does not apply."""
+    overlay = Overlay(tree.ours)
+    laid = overlay.put(tree.id, patch)
+    found = {}
+    for path in overlay.ours.changed(tree.id, laid):
+        data = tree.ours.file(laid, path)
+        if data is None or not path.endswith(".c"):
+            raise Fail(Exit.BAD_INPUT, f"{patch.name} changes {path}",
+                       "have it change C files alone: only these are compiled again")
+        found[path] = data.decode(ENCODING)
+    return found
 
 
 def _guilty(mutant: Mutant, said: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import (Any, Container, Dict, Iterable, List, Mapping, Pattern, Sequence,
                     Tuple)
 
+from base.files import entries, reasons
 from base.outcome import Exit, Fail
 from mutants.find import MACROS, OPERATORS, Mutant, words
 
@@ -42,25 +43,13 @@ class Result:
         return replace(cls(mutant, **kept), failed=tuple(kept["failed"]))
 
 
-def _lines(file: Path) -> Sequence[str]:
-    return [line for line in file.read_text().splitlines()
-            if line.strip() and not line.startswith("#")]
-
-
 def equivalents(known: Container[str], complete: bool = True,
                 file: Path = EQUIVALENTS) -> Dict[str, str]:
     """The mutants that nothing can tell from the original, each with the reason.
 
     `known` are the keys that there are: if they are complete, no other may be excused.
     """
-    found: Dict[str, str] = {}
-    key = ""
-    for line in _lines(file):
-        if line[0].isspace():
-            found[key] = f"{found.get(key, '')} {line.strip()}".strip()
-        else:
-            key = line.strip()
-            found[key] = ""
+    found = reasons(file)
     for key, reason in found.items():
         if complete and key not in known or not reason:
             raise Fail(Exit.BAD_INPUT, f"{file.name}: {key}: "
@@ -71,7 +60,7 @@ def equivalents(known: Container[str], complete: bool = True,
 
 def guilt(file: Path = GUILT) -> Dict[str, Pattern[str]]:
     """For each function, which cases name it."""
-    pairs = [line.split(maxsplit=1) for line in _lines(file)]
+    pairs = [line.split(maxsplit=1) for line in entries(file)]
     return {function: re.compile(pattern) for function, pattern in pairs}
 
 

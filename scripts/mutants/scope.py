@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence
 
-from base.files import REPO
+from base.files import REPO, entries
 from base.outcome import Exit, Fail
 from commits import mails
 from commits.repository import Commits
@@ -37,9 +37,7 @@ class Scope:
 
 def files(listed: Path = FILES) -> Dict[str, List[str]]:
     """The files that are about memory hotplug, and which functions of each."""
-    lines = [line.split() for line in listed.read_text().splitlines()
-             if line.strip() and not line.startswith("#")]
-    return {path: patterns for path, *patterns in lines}
+    return {path: patterns for path, *patterns in map(str.split, entries(listed))}
 
 
 def of_feature(source: Source) -> Scope:

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import AbstractSet, Dict, List, Sequence, Tuple
 
+from base.files import reasons
 from base.outcome import Exit, Fail
 from base.process import run
 from guest.build import Kernel
@@ -88,16 +89,7 @@ def ours(kernel: Kernel) -> AbstractSet[str]:
 
 def explained(file: Path = EXPLAINED) -> Dict[str, str]:
     """Patterns of the names of reports, each with the reason why it is harmless."""
-    found: Dict[str, str] = {}
-    name = ""
-    for line in file.read_text().splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        if line[0].isspace():
-            found[name] = f"{found[name]} {line.strip()}".strip()
-        else:
-            name = line.strip()
-            found[name] = ""
+    found = reasons(file)
     for name, reason in found.items():
         if not reason:
             raise Fail(Exit.BAD_INPUT, f"{file.name}: {name}: no reason is given",

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 from base.outcome import Exit, Fail
+from guest.build import KUNIT_PY
 from guest.setup import Setup
 from guest.verdict import Verdict
 from matrix import boots
@@ -79,7 +80,7 @@ class FakeSoak(Soak):
         self.says = says
         self.started: List[Boot] = []
         self.image = folder / "image"
-        self.kernel: Any = SimpleNamespace(has=lambda _: smp, setup=Setup())
+        self.kernel: Any = SimpleNamespace(has=lambda _: smp, setup=Setup(), wrapper=())
 
     def _boot(self, one: Boot, place: Path) -> Tuple[Verdict, str]:
         self.started.append(one)
@@ -156,7 +157,7 @@ class GuestTest(fixture.Case):
         super().setUp()
         self.made = FakeSoak(self.root, False, {})
         self.made.kernel.tree = self.root / "linux"
-        fixture.lay(self.root / "linux", {boots.KUNIT_PY: (
+        fixture.lay(self.root / "linux", {KUNIT_PY: (
             "import json, sys\nverb, to, _ = sys.argv[1:]\nassert verb == 'parse'\n"
             "json.dump({'misc': {'passed': 2, 'failed': 0, 'crashed': 0, 'skipped': 0, "
             "'errors': 0}}, open(to.removeprefix('--json='), 'w'))\n")})
