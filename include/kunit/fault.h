@@ -10,9 +10,24 @@
 #ifndef _KUNIT_FAULT_H
 #define _KUNIT_FAULT_H
 
+#include <kunit/known_bug.h>
+#include <linux/kconfig.h>
 #include <linux/types.h>
 
-struct kunit;
+/**
+ * kunit_fault_in_page_tables() - say that there may be no memory for page tables
+ * @test: the test case, which is skipped if the kernel does not check whether
+ *	there is
+ *
+ * To be called before memory is added that lies in no PUD with other memory,
+ * while an allocation fails.
+ */
+static inline void kunit_fault_in_page_tables(struct kunit *test)
+{
+	if (IS_ENABLED(CONFIG_X86))
+		kunit_known_bug(test, "x86-mm-check-page-tables",
+				"not tried, as the kernel might dereference NULL");
+}
 
 void kunit_fault_init(struct kunit *test);
 void kunit_fault_arm(struct kunit *test, unsigned int nth);

@@ -134,7 +134,10 @@ bool phantom_guarded(const struct phantom_memory *ph);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
 void phantom_remove_leftover(struct kunit *test, u64 start, u64 size);
+int phantom_nid_without_memory(struct kunit *test);
 struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size);
+struct phantom_memory *phantom_memory_add_to(struct kunit *test, int nid,
+					     u64 size);
 struct phantom_memory *phantom_memory_at(struct kunit *test, u64 start,
 					 u64 size, int nid);
 struct phantom_memory *phantom_memory_get(struct kunit *test);

@@ -12,8 +12,10 @@
 #include <linux/device.h>
 #include <linux/firmware-map.h>
 #include <linux/gfp.h>
+#include <linux/memory-tiers.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
+#include <linux/node.h>
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
 #include <linux/swap.h>
@@ -116,14 +118,6 @@ static bool remove_leftover_sections(u64 start, u64 size)
 	return found;
 }
 
-/* To be called before an allocation of a page table fails. */
-static void need_checked_page_tables(struct kunit *test)
-{
-	if (IS_ENABLED(CONFIG_X86))
-		kunit_known_bug(test, "x86-mm-check-page-tables",
-				"not tried, as the kernel might dereference NULL");
-}
-
 /*
  * Whichever allocation fails while memory of several sections is added, either
  * it is there or nothing of it is, and the counters match.
@@ -141,7 +135,7 @@ static void adding_leaves_nothing_behind(struct kunit *test)
 	int ret;
 
 	if (size > PUD_SIZE)
-		need_checked_page_tables(test);
+		kunit_fault_in_page_tables(test);
 	phantom_snapshot_take(&before);
 	for (nth = 1; failed && !leftover; nth++) {
 		failed = add_range_faulty(test, start, size, nth, &ret);
@@ -169,7 +163,7 @@ static void adding_survives_without_page_tables(struct kunit *test)
 	bool failed = true;
 	int ret;
 
-	need_checked_page_tables(test);
+	kunit_fault_in_page_tables(test);
 	for (nth = 1; failed; nth++) {
 		failed = add_range_faulty(test, start, size, nth, &ret);
 		nr_failed += !!ret;
@@ -480,6 +474,204 @@ static void failed_removal_keeps_poisoned_memory_online(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, online);
 }
 
+#if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)
+/*
+ * Memory tiers
+ *
+ * A driver such as dax/kmem says which type of memory a node is about to get
+ * from it. The type holds a reference for itself, and one for each node that
+ * has it.
+ */
+
+static void put_type(void *type)
+{
+	put_memory_type(type);
+}
+
+/* A type of memory that is slower than all others. */
+static struct memory_dev_type *slow_memory_type(struct kunit *test)
+{
+	struct memory_dev_type *type;
+
+	type = alloc_memory_type(MEMTIER_ADISTANCE_DRAM * 100);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, type);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_type, type));
+	return type;
+}
+
+static bool has_node(struct memory_dev_type *type)
+{
+	return kref_read(&type->kref) > 1;
+}
+
+/* Phantom memory of a node that has no memory, and gets that type of memory. */
+static struct phantom_memory *memory_of_type(struct kunit *test,
+					     struct memory_dev_type *type)
+{
+	const int nid = phantom_nid_without_memory(test);
+	struct phantom_memory *ph;
+
+	ph = phantom_memory_add_to(test, nid, memory_block_size_bytes());
+	init_node_memory_type(nid, type);
+	if (!has_node(type))
+		kunit_known_bug(test, "mm-memory-tiers-forget-type",
+				"a node without memory still has another type");
+	KUNIT_ASSERT_TRUE(test, has_node(type));
+	return ph;
+}
+
+static void online_first_memory(struct phantom_memory *ph)
+{
+	phantom_block_online(ph, MMOP_ONLINE_MOVABLE);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+}
+
+/*
+ * A driver for a type of memory that a node did not get, as it has another one,
+ * does not take that one from the node when it goes.
+ */
+static void node_keeps_its_memory_type(struct kunit *test)
+{
+	struct memory_dev_type *type = slow_memory_type(test);
+	const int nid = first_memory_node;
+	bool taken;
+
+	init_node_memory_type(nid, type);
+	KUNIT_ASSERT_FALSE(test, has_node(type));
+	clear_node_memory_type(nid, NULL);
+
+	init_node_memory_type(nid, type);
+	taken = has_node(type);
+	clear_node_memory_type(nid, type);
+	if (taken) {
+		init_node_memory_type(nid, default_dram_type);
+		kunit_known_bug(test, "mm-memory-tiers-forget-type",
+				"a driver took the type of a node with memory");
+	}
+	KUNIT_EXPECT_FALSE(test, taken);
+}
+
+/*
+ * When the last memory of a node has gone offline, its next memory may be of
+ * another type.
+ */
+static void node_without_memory_has_no_memory_type(struct kunit *test)
+{
+	struct memory_dev_type *type = slow_memory_type(test);
+	const int nid = phantom_nid_without_memory(test);
+	struct phantom_memory *ph;
+
+	ph = phantom_memory_add_to(test, nid, memory_block_size_bytes());
+	online_first_memory(ph);
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+
+	ph = memory_of_type(test, type);
+	online_first_memory(ph);
+	KUNIT_EXPECT_TRUE(test, node_isset(nid, type->nodes));
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+	KUNIT_EXPECT_FALSE(test, node_isset(nid, type->nodes));
+	clear_node_memory_type(nid, type);
+	KUNIT_EXPECT_FALSE(test, has_node(type));
+}
+
+/*
+ * A node keeps its type of memory until its last memory is offline, even if the
+ * driver for that type has gone.
+ */
+static void memory_keeps_its_type_without_driver(struct kunit *test)
+{
+	struct memory_dev_type *type = slow_memory_type(test);
+	struct phantom_memory *ph = memory_of_type(test, type);
+	bool kept;
+
+	online_first_memory(ph);
+	clear_node_memory_type(ph->nid, type);
+	kept = has_node(type);
+	if (!kept) {
+		/* Or else offlining would dereference NULL. */
+		init_node_memory_type(ph->nid, type);
+		KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+		clear_node_memory_type(ph->nid, type);
+		kunit_known_bug(test, "mm-memory-tiers-forget-type",
+				"memory that is online has no type");
+	}
+	KUNIT_EXPECT_TRUE(test, kept);
+	KUNIT_EXPECT_TRUE(test, node_isset(ph->nid, type->nodes));
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+	KUNIT_EXPECT_FALSE(test, has_node(type));
+	KUNIT_EXPECT_TRUE(test, nodes_empty(type->nodes));
+}
+
+/* Which allocation fails when others hear that a node has got its first memory. */
+static struct {
+	struct kunit *test;
+	unsigned int nth;
+	bool failed;
+} tier_fault;
+
+static int arm_tier_fault(struct notifier_block *nb, unsigned long event,
+			  void *arg)
+{
+	if (event == NODE_ADDED_FIRST_MEMORY)
+		kunit_fault_arm(tier_fault.test, tier_fault.nth);
+	return NOTIFY_OK;
+}
+
+static int disarm_tier_fault(struct notifier_block *nb, unsigned long event,
+			     void *arg)
+{
+	if (event == NODE_ADDED_FIRST_MEMORY)
+		tier_fault.failed = kunit_fault_disarm(tier_fault.test, 0);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block tier_fault_nb[] = {
+	{ .notifier_call = arm_tier_fault, .priority = INT_MAX },
+	{ .notifier_call = disarm_tier_fault, .priority = INT_MIN },
+};
+
+static void unregister_tier_fault(void *nb)
+{
+	unregister_node_notifier(nb);
+}
+
+/*
+ * Whichever allocation fails while a node gets a memory tier, no type of memory
+ * has the node any more when it has no memory.
+ */
+static void memory_tier_recovers_without_memory(struct kunit *test)
+{
+	struct memory_dev_type *type = slow_memory_type(test);
+	struct phantom_memory *ph = memory_of_type(test, type);
+	bool cleared = true;
+	unsigned int nth, i;
+
+	for (i = 0; i < ARRAY_SIZE(tier_fault_nb); i++) {
+		struct notifier_block *nb = &tier_fault_nb[i];
+
+		KUNIT_ASSERT_EQ(test, 0, register_node_notifier(nb));
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test,
+							  unregister_tier_fault,
+							  nb));
+	}
+	tier_fault.test = test;
+	tier_fault.failed = true;
+	for (nth = 1; tier_fault.failed && cleared; nth++) {
+		tier_fault.nth = nth;
+		online_first_memory(ph);
+		KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
+		cleared = nodes_empty(type->nodes);
+	}
+	clear_node_memory_type(ph->nid, type);
+	if (!cleared)
+		kunit_known_bug(test, "mm-memory-tiers-clear-mask",
+				"a type has a node that got no tier");
+	KUNIT_EXPECT_TRUE(test, cleared);
+	KUNIT_EXPECT_GE(test, nth, 4);
+}
+#endif
+
 /*
  * Migration
  */
@@ -530,6 +722,11 @@ static struct kunit_case memory_hotplug_cases[] = {
 	KUNIT_CASE(refused_online_type_is_forgotten),
 	KUNIT_CASE(failed_removal_keeps_poisoned_memory_online),
 	KUNIT_CASE(migration_keeps_no_reference_to_hwpoisoned_folio),
+#if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)
+	KUNIT_CASE(node_keeps_its_memory_type),
+	KUNIT_CASE(node_without_memory_has_no_memory_type),
+	KUNIT_CASE(memory_keeps_its_type_without_driver),
+#endif
 	{}
 };
 
@@ -547,6 +744,9 @@ static struct kunit_case memory_hotplug_faults_cases[] = {
 	KUNIT_CASE(firmware_map_recovers_without_memory),
 	KUNIT_CASE(onlining_recovers_without_memory),
 	KUNIT_CASE(onlining_fails_without_per_cpu_lists),
+#if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)
+	KUNIT_CASE(memory_tier_recovers_without_memory),
+#endif
 	{}
 };
 

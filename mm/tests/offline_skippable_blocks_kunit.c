@@ -429,17 +429,6 @@ static void expect_node_events(struct kunit *test,
 	observer->events = 0;
 }
 
-static int find_node_without_memory(struct kunit *test)
-{
-	int nid;
-
-	for_each_node_state(nid, N_POSSIBLE) {
-		if (!node_state(nid, N_MEMORY))
-			return nid;
-	}
-	kunit_skip(test, "each node has memory");
-}
-
 /*
  * A node has memory from the onlining of its first memory block to the
  * offlining of its last one, which node notifiers hear of, and also if that is
@@ -448,14 +437,12 @@ static int find_node_without_memory(struct kunit *test)
 static void node_has_memory_until_the_last_of_it_is_offline(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	const int nid = find_node_without_memory(test);
+	const int nid = phantom_nid_without_memory(test);
 	struct node_observer *observer = register_node_observer(test);
 	struct phantom_memory *ph;
-	u64 start;
 
-	start = add_phantom_to(test, nid, MHP_NONE, memory_block_size_bytes());
+	ph = phantom_memory_add_to(test, nid, memory_block_size_bytes());
 	KUNIT_EXPECT_TRUE(test, node_online(nid));
-	ph = phantom_block_at(test, start, nid);
 	online_skippable(ph, param->online_type);
 	expect_node_events(test, observer, nid,
 			   NODE_ADDING_FIRST_MEMORY | NODE_ADDED_FIRST_MEMORY,

@@ -266,7 +266,8 @@ static int phantom_memory_remove(struct phantom_memory *ph)
 	return ret;
 }
 
-static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
+static struct phantom_memory *__phantom_memory_add(struct kunit *test, int nid,
+						   u64 size)
 {
 	struct phantom_memory *ph;
 	u64 start;
@@ -277,7 +278,7 @@ static struct phantom_memory *__phantom_memory_add(struct kunit *test, u64 size)
 	ph = kzalloc_obj(*ph);
 	KUNIT_ASSERT_NOT_NULL(test, ph);
 	ph->test = test;
-	ph->nid = phantom_nid();
+	ph->nid = nid;
 	ph->provider = &phantom_hotplug_provider;
 	ph->start = start;
 	ph->size = size;
@@ -316,13 +317,46 @@ static void phantom_memory_remove_action(void *arg)
  */
 struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size)
 {
-	struct phantom_memory *ph = __phantom_memory_add(test, size);
+	return phantom_memory_add_to(test, phantom_nid(), size);
+}
+
+/**
+ * phantom_memory_add_to() - add phantom memory to a node for a single test case
+ * @test: the test case; the memory is removed when it ends. The test case is
+ *	skipped if the system cannot have phantom memory.
+ * @nid: the node
+ * @size: size in bytes, a multiple of memory_block_size_bytes()
+ *
+ * Context: May sleep.
+ * Return: the phantom memory, all of it offline.
+ */
+struct phantom_memory *phantom_memory_add_to(struct kunit *test, int nid,
+					     u64 size)
+{
+	struct phantom_memory *ph = __phantom_memory_add(test, nid, size);
 
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test,
 						  phantom_memory_remove_action,
 						  ph));
 	return ph;
+}
+
+/**
+ * phantom_nid_without_memory() - find a node that has no memory
+ * @test: the test case, which is skipped if each node has memory
+ *
+ * Return: a node that may get memory.
+ */
+int phantom_nid_without_memory(struct kunit *test)
+{
+	int nid;
+
+	for_each_node_state(nid, N_POSSIBLE) {
+		if (!node_state(nid, N_MEMORY))
+			return nid;
+	}
+	kunit_skip(test, "each node has memory");
 }
 
 /**
@@ -354,7 +388,8 @@ struct phantom_memory *phantom_hotplug(struct kunit *test)
 {
 	const u64 size = PFN_PHYS(phantom_offlinable(PHANTOM_NR_PAGES));
 
-	return __phantom_memory_add(test, ALIGN(size, memory_block_size_bytes()));
+	return __phantom_memory_add(test, phantom_nid(),
+				    ALIGN(size, memory_block_size_bytes()));
 }
 
 /*

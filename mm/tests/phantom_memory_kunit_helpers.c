@@ -181,6 +181,9 @@ void phantom_snapshot_take(struct phantom_snapshot *snapshot)
 		snapshot->zone[i].spanned = zone->spanned_pages;
 		snapshot->zone[i].isolated = zone->nr_isolate_pageblock;
 		snapshot->zone[i].watermark = min_wmark_pages(zone);
+		/* Pages that are freed one by one are not counted as free at once. */
+		if (phantom_guards[i] && populated_zone(zone))
+			drain_all_pages(zone);
 		snapshot->zone[i].free = zone_page_state_snapshot(zone, NR_FREE_PAGES);
 	}
 	snapshot->node_present = pgdat->node_present_pages;
