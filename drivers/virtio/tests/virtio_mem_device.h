@@ -29,9 +29,10 @@
 
 /*
  * How many requests a driver may make without a change of the requested size.
- * More are taken for an endless loop.
+ * More are taken for an endless loop. (A memory block of 2 GiB can have 1024
+ * sub-blocks.)
  */
-#define VIRTIO_MEM_MAX_REQUESTS	1000
+#define VIRTIO_MEM_MAX_REQUESTS	4000
 
 /**
  * struct virtio_mem_exception - a request that is not handled as usual

@@ -6,6 +6,7 @@
 #include <kunit/fault.h>
 #include <kunit/known_bug.h>
 #include <kunit/test.h>
+#include <linux/pgtable.h>
 #include <linux/virtio_mem.h>
 
 #include "virtio_mem_kunit.h"
@@ -114,6 +115,16 @@ static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 }
 
 /*
+ * To be called if memory blocks are added to the first one, which provides page
+ * tables for them unless they are large.
+ */
+static void add_faulty_memory_block(struct kunit *test)
+{
+	if (2 * VMT_MB > PUD_SIZE)
+		kunit_fault_in_page_tables(test);
+}
+
+/*
  * There is another memory block from the beginning, which provides page tables,
  * and per-cpu lists of pages for the zone. The kernel may not check whether it
  * got memory for these, see mm/tests/memory_hotplug_kunit.c.
@@ -179,6 +190,7 @@ static void resizing_memory_block_recovers_without_memory(struct kunit *test)
  */
 static void resizing_by_memory_block_recovers_without_memory(struct kunit *test)
 {
+	add_faulty_memory_block(test);
 	/* Both __vmalloc_area_node() and kasan_mem_notifier() free it. */
 	if (IS_ENABLED(CONFIG_KASAN))
 		kunit_known_bug(test, "kasan-free-no-shadow-twice",
@@ -198,6 +210,7 @@ static void memory_that_cannot_be_added_is_unplugged_later(struct kunit *test)
 	struct vmt *vmt = vmt_new_faulty(test, MMOP_OFFLINE, 2, VMT_SB);
 	unsigned int nth;
 
+	add_faulty_memory_block(test);
 	vmt_bind(vmt, small);
 	vmt->dev.config_read = arm_fault_in_worker;
 	for (nth = 1; ; nth++) {
@@ -236,6 +249,7 @@ static void memory_that_cannot_be_added_is_unplugged_later(struct kunit *test)
  */
 static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
 {
+	add_faulty_memory_block(test);
 	resizing_recovers(test, MMOP_OFFLINE, VMT_MB, VMT_MB, 2 * VMT_MB, 10);
 }
 

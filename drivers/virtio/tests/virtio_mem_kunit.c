@@ -525,8 +525,7 @@ static struct vmt *bind_double_blocks(struct kunit *test, u64 requested_size)
 
 	set_double_blocks(test);
 	vmt = vmt_new(test, vmt_any_zone(), 4, VMT_SB);
-	if (!IS_ALIGNED(vmt->ph.start, 2 * VMT_MB))
-		kunit_skip(test, "no aligned range of physical address space");
+	vmt_require_alignment(vmt, 2 * VMT_MB);
 	vmt_bind(vmt, requested_size);
 	return vmt;
 }

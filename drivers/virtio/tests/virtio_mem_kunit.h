@@ -76,6 +76,7 @@ int vmt_init(struct kunit *test);
 
 struct vmt *vmt_new(struct kunit *test, enum mmop online_type,
 		    unsigned long nr_memory_blocks, u64 block_size);
+void vmt_require_alignment(struct vmt *vmt, u64 size);
 void vmt_bind(struct vmt *vmt, u64 requested_size);
 void vmt_unbind(struct vmt *vmt);
 void vmt_remove(struct vmt *vmt);

@@ -266,6 +266,18 @@ struct vmt *vmt_new(struct kunit *test, enum mmop online_type,
 }
 
 /**
+ * vmt_require_alignment() - skip the test case if the region is not aligned
+ * @vmt: the fixture
+ * @size: to what it has to be aligned, in bytes. Whether it is depends on the
+ *	physical addresses that others have.
+ */
+void vmt_require_alignment(struct vmt *vmt, u64 size)
+{
+	if (!IS_ALIGNED(vmt->ph.start, size))
+		kunit_skip(vmt->test, "no aligned range of physical address space");
+}
+
+/**
  * vmt_bind() - let the driver probe the device
  * @vmt: the fixture
  * @requested_size: what to request from the beginning

@@ -65,13 +65,14 @@ KUNIT_ARRAY_PARAM_DESC(range, range_params, desc);
 static void driver_refuses_hotplug_of_wrong_size(struct kunit *test)
 {
 	const struct range_param *param = test->param_value;
+	const u64 block_size = param->block_size * VMT_MB / 2 ?: VMT_SB;
 	struct vmt *vmt;
 
 	if (!IS_ENABLED(CONFIG_BUG))
 		kunit_skip(test, "CONFIG_BUG is not set");
 
-	vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 4,
-		      param->block_size * VMT_MB / 2 ?: VMT_SB);
+	vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, 4, block_size);
+	vmt_require_alignment(vmt, block_size);
 	vmt_bind(vmt, 0);
 	kunit_warning_suppress(test) {
 		KUNIT_EXPECT_EQ(test, param->answer,

@@ -5,6 +5,7 @@
  * is known to the rest of the kernel.
  */
 #include <kunit/test.h>
+#include <linux/acpi.h>
 #include <linux/bitmap.h>
 #include <linux/ioport.h>
 #include <linux/nodemask.h>
@@ -218,14 +219,41 @@ static void device_block_may_have_4_gib(struct kunit *test)
 	if (VMT_MB > SZ_4G)
 		kunit_skip(test, "a memory block is larger than that");
 	vmt = vmt_new(test, MMOP_OFFLINE, SZ_4G / VMT_MB, SZ_4G);
-	if (!IS_ALIGNED(vmt->ph.start, SZ_4G))
-		kunit_skip(test, "no aligned range of physical address space");
+	vmt_require_alignment(vmt, SZ_4G);
 	vmt_bind(vmt, SZ_4G);
 	vmt_expect_plugged(vmt, SZ_4G);
 	KUNIT_EXPECT_EQ(test, 1, vmt->dev.nr_requests[VIRTIO_MEM_REQ_PLUG]);
 	vmt_resize(vmt, 0);
 	vmt_expect_plugged(vmt, 0);
 }
+
+#if defined(CONFIG_PAGE_BLOCK_MAX_ORDER) && CONFIG_PAGE_BLOCK_MAX_ORDER <= 5
+/*
+ * virtio-mem knows what is plugged, and unplugs all of it, even if what it has
+ * to remember about sub-blocks takes more than a page.
+ *
+ * With larger pageblocks, this would take more memory for the memmap than most
+ * machines have.
+ */
+static void driver_remembers_more_than_a_page(struct kunit *test)
+{
+	const unsigned long nr_sub_blocks = VMT_MB / VMT_SB;
+	const unsigned long nr = DIV_ROUND_UP(PAGE_SIZE * BITS_PER_BYTE,
+					      nr_sub_blocks);
+	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 2 * nr + 1, VMT_SB);
+
+	/* One memory block is plugged partially, and so is the next one ... */
+	vmt_bind(vmt, nr * VMT_MB - VMT_SB);
+	vmt_expect_plugged(vmt, nr * VMT_MB - VMT_SB);
+	/* ... after a second and a third page were needed. */
+	vmt_resize(vmt, 2 * nr * VMT_MB + VMT_SB);
+	vmt_expect_plugged(vmt, 2 * nr * VMT_MB + VMT_SB);
+	vmt_resize(vmt, nr * VMT_MB);
+	vmt_expect_plugged(vmt, nr * VMT_MB);
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, 0);
+}
+#endif
 
 /*
  * When configuration changes
@@ -311,16 +339,16 @@ static void expect_resources(struct vmt *vmt, u64 size)
  */
 static void memory_is_one_driver_managed_resource(struct kunit *test)
 {
-	struct vmt *vmt = vmt_new_setup(test, 4);
+	struct vmt *vmt = vmt_new_setup(test, 2);
 
 	vmt_bind(vmt, 0);
 	expect_resources(vmt, 0);
-	vmt_resize(vmt, 3 * VMT_MB);
-	expect_resources(vmt, 3 * VMT_MB);
+	vmt_resize(vmt, 2 * VMT_MB);
+	expect_resources(vmt, 2 * VMT_MB);
 	vmt_resize(vmt, VMT_MB);
 	expect_resources(vmt, VMT_MB);
-	vmt_resize(vmt, 4 * VMT_MB);
-	expect_resources(vmt, 4 * VMT_MB);
+	vmt_resize(vmt, 2 * VMT_MB);
+	expect_resources(vmt, 2 * VMT_MB);
 }
 
 /*
@@ -340,8 +368,7 @@ static void memory_is_one_dynamic_group(struct kunit *test)
 	snprintf(size, sizeof(size), "%llu", unit);
 	phantom_set_param(test, "virtio_mem.bbm_block_size", size);
 	vmt = vmt_new_setup(test, 2);
-	if (!IS_ALIGNED(vmt->ph.start, unit))
-		kunit_skip(test, "no aligned range of physical address space");
+	vmt_require_alignment(vmt, unit);
 	vmt_bind(vmt, 2 * VMT_MB);
 	for (offset = 0; offset < 2 * VMT_MB; offset += VMT_MB) {
 		mem = memory_block_at(vmt->ph.start + offset);
@@ -357,6 +384,65 @@ static void memory_is_one_dynamic_group(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PHYS_PFN(unit), group->d.unit_pages);
 	KUNIT_EXPECT_EQ(test, first_memory_node, group->nid);
 }
+
+#ifdef CONFIG_ACPI_NUMA
+/* A proximity domain whose node is not the one that the region is in. */
+static int other_proximity_domain(struct vmt *vmt)
+{
+	const int here = memory_add_physaddr_to_nid(vmt->ph.start);
+	int pxm, nid;
+
+	for (pxm = 0; pxm < MAX_PXM_DOMAINS; pxm++) {
+		nid = pxm_to_node(pxm);
+		if (nid != NUMA_NO_NODE && nid != here)
+			return pxm;
+	}
+	kunit_skip(vmt->test, "there is a single node");
+}
+
+static void expect_node(struct vmt *vmt, int nid)
+{
+	struct memory_block *mem = memory_block_at(vmt->ph.start);
+
+	KUNIT_ASSERT_NOT_NULL(vmt->test, mem);
+	KUNIT_EXPECT_EQ(vmt->test, nid, mem->nid);
+	KUNIT_EXPECT_EQ(vmt->test, nid, mem->group->nid);
+	memory_block_put(mem);
+}
+
+/*
+ * Memory of a virtio-mem device goes to the node of the proximity domain that
+ * the device says, or, if it says none, to the node that its addresses are in.
+ */
+static void memory_goes_to_the_node_of_its_device(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 1, VMT_SB);
+	const int pxm = other_proximity_domain(vmt);
+
+	vmt->dev.config.node_id = cpu_to_le16(pxm);
+	vmt_bind(vmt, VMT_MB);
+	expect_node(vmt, memory_add_physaddr_to_nid(vmt->ph.start));
+	vmt_remove(vmt);
+
+	vmt->dev.vk.features |= BIT_ULL(VIRTIO_MEM_F_ACPI_PXM);
+	vmt_bind(vmt, VMT_MB);
+	expect_node(vmt, pxm_to_node(pxm));
+}
+
+/*
+ * Memory of a virtio-mem device goes to the node that its addresses are in if
+ * the device says a proximity domain that nobody knows.
+ */
+static void memory_of_unknown_proximity_domain_has_a_node(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 1, VMT_SB);
+
+	vmt->dev.vk.features |= BIT_ULL(VIRTIO_MEM_F_ACPI_PXM);
+	vmt->dev.config.node_id = cpu_to_le16(MAX_PXM_DOMAINS);
+	vmt_bind(vmt, VMT_MB);
+	expect_node(vmt, memory_add_physaddr_to_nid(vmt->ph.start));
+}
+#endif
 
 /* Offline and online a memory block of which only the first half is plugged. */
 static void expect_half_plugged(struct vmt *vmt, enum mmop online_type)
@@ -400,9 +486,16 @@ static struct kunit_case virtio_mem_setup_cases[] = {
 	KUNIT_CASE(usable_region_shrinks_when_all_is_unplugged),
 	KUNIT_CASE_PARAM(driver_refuses_size_of_big_blocks, bbm_gen_params),
 	KUNIT_CASE(device_block_may_have_4_gib),
+#if defined(CONFIG_PAGE_BLOCK_MAX_ORDER) && CONFIG_PAGE_BLOCK_MAX_ORDER <= 5
+	KUNIT_CASE(driver_remembers_more_than_a_page),
+#endif
 	KUNIT_CASE(driver_follows_size_changed_while_it_reads),
 	KUNIT_CASE_PARAM(memory_is_one_driver_managed_resource, setup_gen_params),
 	KUNIT_CASE_PARAM(memory_is_one_dynamic_group, setup_gen_params),
+#ifdef CONFIG_ACPI_NUMA
+	KUNIT_CASE(memory_goes_to_the_node_of_its_device),
+	KUNIT_CASE(memory_of_unknown_proximity_domain_has_a_node),
+#endif
 	KUNIT_CASE(devices_do_not_get_in_each_others_way),
 	{}
 };
