@@ -28,7 +28,7 @@ from base.progress import Progress, say
 from base.project import UML
 from guest import kvm
 from guest.build import Kernel
-from guest.verdict import Verdict, before_any_case, judge, ktap
+from guest.verdict import Verdict, before_any_case, judge, ktap, last_boot
 
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
 # QEMU's last words, after whatever the kernel was about to say.
@@ -67,14 +67,17 @@ def qemu(kernel: Kernel, image: Path, machine: Sequence[str], *words: str) -> Li
 
 
 def boot(kernel: Kernel, *arguments: str, patience: int = PATIENCE,
-         judge_by: Optional[Path] = None) -> Verdict:
+         judge_by: Optional[Path] = None, is_reset: bool = False,
+         last_words: str = "") -> Verdict:
     """Boot, and boot again what ended before the first case: that may be the machine's doing.
 
-    `judge_by` is a kunit.py to read the results with in place of the tree's own.
+    `judge_by` is a kunit.py to read the results with in place of the tree's own. If the
+    machine `is_reset` on purpose, results are those of the kernel that starts after that;
+    the one before may have crashed with these `last_words`.
     """
     earlier: List[str] = []
     while True:
-        verdict, log = _boot(kernel, arguments, patience, judge_by)
+        verdict, log = _boot(kernel, arguments, patience, judge_by, is_reset, last_words)
         if not before_any_case(verdict, log) or len(earlier) + 1 >= TRIES[verdict.code]:
             return verdict.after(earlier if verdict.code is Exit.OK else [])
         earlier.append(verdict.reason)
@@ -82,8 +85,8 @@ def boot(kernel: Kernel, *arguments: str, patience: int = PATIENCE,
             "machine may be to blame")
 
 
-def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int,
-          judge_by: Optional[Path]) -> Tuple[Verdict, str]:
+def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int, judge_by: Optional[Path],
+          is_reset: bool, last_words: str) -> Tuple[Verdict, str]:
     uml = kernel.setup.arch == UML
     binary = "" if uml else f"qemu-system-{kernel.guest['qemu_arch']}"
     if binary and not shutil.which(binary):
@@ -123,10 +126,15 @@ def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int,
         raise Fail(Exit.MISSING, "QEMU was killed, or crashed, while the kernel ran",
                    "see in the host's log who did it (was there memory enough?), and run the "
                    "same command again")
+    before = ""
+    if is_reset:  # the tree's own kunit.py has read the results of both as one
+        before, log = last_boot(log)
+        write(path, log.encode())
+        judge_by = judge_by or kernel.tree / "tools/testing/kunit/kunit.py"
     if judge_by:  # the tree's own may be what is broken
         status = read_results(kernel, judge_by, path, results)
     found = json.loads(results.read_text()) if results.exists() else None
-    return judge(status, found, log, hung), log
+    return judge(status, found, log, hung, before.replace(last_words, "")), log
 
 
 def _watch(kernel: Kernel, command: List[str]) -> Tuple[int, str]:

@@ -32,9 +32,9 @@ from base.progress import result, say
 from base.project import QEMU_FRAGMENT, QEMU_VIRTIO
 from guest import boot as guests
 from guest import build as kernels
-from guest import job, parts
+from guest import job, kdump, parts
 from guest.qmp import Qmp, QmpError
-from guest.scenarios import DEVICE, PATH, SCENARIOS, SIZE, Scenario, Trial
+from guest.scenarios import DEVICE, DUMP_SUITE, PATH, SCENARIOS, SIZE, Scenario, Trial
 from guest.setup import Setup
 from guest.verdict import Verdict, suites
 from series.worktree import Source, Tree
@@ -224,16 +224,24 @@ def boot(kernel: kernels.Kernel, folder: Path, scenario: Scenario) -> Verdict:
                        "set TMPDIR to a folder with a short, plain name")
         resizer = Resizer(Path(place), scenario, memory if scenario.is_file else None)
         arguments = shlex.join(qemu_arguments(scenario, Path(place), memory))
+        last_words = ""
+        if scenario.crashes:
+            kernel = kdump.to_crash(kernel, [*guests.kernel_arguments(kernel), KERNEL_ARGUMENTS,
+                                             f"kunit.filter_glob={DUMP_SUITE}"])
+            last_words = kdump.LAST_WORDS
         try:
             with resizer:
                 verdict = guests.boot(
                     kernel, f"--qemu_args={arguments}",
-                    f"--kernel_args={KERNEL_ARGUMENTS} {scenario.kernel_arguments}")
+                    f"--kernel_args={KERNEL_ARGUMENTS} {scenario.kernel_arguments}",
+                    is_reset=scenario.resets or scenario.crashes, last_words=last_words)
         finally:
             write(folder / "resizes.log", "".join(f"{line}\n" for line in resizer.log).encode())
-    trouble = resizer.trouble
+        trouble = list(resizer.trouble)
+        if scenario.afterwards and verdict.code is Exit.OK:
+            trouble += scenario.afterwards(memory)
     if verdict.code is Exit.OK and not kernel.setup.kunit_args:
-        trouble = trouble + resizer.untried()
+        trouble += resizer.untried()
     for line in trouble:
         say(f"{scenario.name}: {line}")
     return dataclasses.replace(verdict, code=Exit.CASE_FAILED, reason=trouble[0]) \

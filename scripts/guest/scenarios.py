@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
 from base.process import run
+from guest import parts
 from guest.qmp import Qmp, QmpError
 
 DEVICE = "virtio-mem-pci"
@@ -18,10 +19,13 @@ BLOCK = 2 * 2**20
 PATH = "/machine/peripheral/vm0"  # the device, for QMP
 OTHER_PATH = "/machine/peripheral/vm1"
 SOME = 128 * 2**20  # what is requested of a device in passing
+AT_THE_START = 192 * 2**20  # what is requested before the machine starts
 HUGE_PAGES = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages")
 HUGE_PAGES_NEEDED = SIZE // BLOCK
 BALLOON_LEAVES = 768 * 2**20  # of the gigabyte of RAM
 ONLINE = "memhp_default_state=online_movable"
+# Suites: what the one kernel runs before it crashes, and the other one then.
+START_OR_DUMP_SUITE, DUMP_SUITE = "virtio_mem_qemu_[ds]*", "virtio_mem_qemu_dump"
 PATIENCE = 8.0  # seconds for the guest to do what it does; it waits for 10
 
 Reason = Callable[[str], str]  # why QEMU, by the name of its binary, cannot do it; or nothing
@@ -33,7 +37,9 @@ class Scenario:
     """The device, and what is to be tried by QMP.
 
     `before` is tried before the first resize, and `while_plugged` before the first
-    one that finds memory plugged. `lacking` is asked before QEMU starts.
+    one that finds memory plugged. `lacking` is asked before QEMU starts. A scenario that
+    `resets` the machine, or in which it `crashes`, is judged by the kernel that starts
+    after that. `afterwards` is tried of the file that was the memory of the device.
     """
 
     name: str
@@ -46,6 +52,9 @@ class Scenario:
     lacking: Optional[Reason] = None
     before: Optional[Trial] = None
     while_plugged: Optional[Trial] = None
+    resets: bool = False
+    crashes: bool = False
+    afterwards: Optional[Callable[[Path], List[str]]] = None
 
     def qemu(self, memory: Path) -> List[str]:
         backend = f"{self.backend},id=mem0,size={SIZE}"
@@ -124,6 +133,47 @@ def _plug_device_in(qmp: Qmp) -> List[str]:
     return wrong
 
 
+def _unplug_from_other_node(qmp: Qmp) -> List[str]:
+    """Have the last memory of a node go, which was plugged when the machine started."""
+    if qmp.get(OTHER_PATH, "size") != SOME:
+        return ["the guest did not plug memory of the device on another node"]
+    qmp.set(OTHER_PATH, "requested-size", 0)
+    return [] if _come_true(lambda: bool(qmp.get(OTHER_PATH, "size") == 0)) else \
+        ["the guest did not unplug the last memory of a node"]
+
+
+def _reset(qmp: Qmp) -> List[str]:
+    """Reset the machine, at which the device has to unplug all; kunit.py has QEMU end then."""
+    qmp.execute("set-action", reboot="reset")
+    qmp.execute("system_reset")
+    unplugged = _come_true(lambda: bool(qmp.get(PATH, "size") == 0))
+    qmp.execute("set-action", reboot="shutdown")
+    return [] if unplugged else ["memory stayed plugged when the machine was reset"]
+
+
+def _read_all_that_was_plugged(memory: Path) -> List[str]:
+    """Nobody has touched most of it before; reading fills holes, in a tmpfs.
+
+    This machine may take single pages away that nobody has written to, see
+    shmem_recalc_inode(); but the guest reads a device block as a whole or not at all.
+    """
+    existing = parts.existing(memory)
+    plugged = [(0, AT_THE_START)]
+    touched = [(start // BLOCK * BLOCK, -(-end // BLOCK) * BLOCK) for start, end in existing]
+    unread = parts.outside(plugged, touched)
+    beyond = parts.outside(existing, plugged)
+    return [f"{what}: {parts.told(those)}" for what, those in
+            (("plugged memory that is not in the dump", unread),
+             ("unplugged memory that the dump has read", beyond)) if those]
+
+
+# Two nodes, of which the first one has neither RAM nor the processor that runs. The
+# firmware tells of processors first: so Linux has the nodes the other way round.
+NODES = ("-smp", "2,maxcpus=2", "-object", f"memory-backend-ram,id=ram,size={SIZE}",
+         "-numa", "node,nodeid=0,cpus=1", "-numa", "node,nodeid=1,cpus=0,memdev=ram",
+         "-object", f"memory-backend-ram,id=mem1,size={SIZE}", "-device",
+         f"{DEVICE},id=vm1,memdev=mem1,node=0,block-size={BLOCK},requested-size={SOME}")
+
 SCENARIOS = (
     Scenario("file", "memory that is a file, of which unplugged parts have to stay holes",
              "memory-backend-file,share=on", True),
@@ -139,9 +189,18 @@ SCENARIOS = (
              before=_plug_device_in),
     Scenario("boot", "memory requested before the machine starts, onlined as the kernel's "
              "command line says", "memory-backend-file,share=on", True,
-             device=f",requested-size={192 * 2**20}",
+             device=f",requested-size={AT_THE_START}",
              kernel_arguments=ONLINE),
     Scenario("balloon", "a balloon beside it, which takes a quarter of the other memory",
              "memory-backend-file,share=on", True,
              more_qemu=("-device", "virtio-balloon-pci"), before=_inflate_balloon),
+    Scenario("nodes", "another device, which has all memory of another node",
+             device=f",node=1,requested-size={AT_THE_START}", more_qemu=NODES,
+             kernel_arguments=f"{ONLINE} nr_cpus=1", before=_unplug_from_other_node),
+    Scenario("reset", "a machine that is reset while memory is plugged",
+             "memory-backend-file,share=on", True, while_plugged=_reset, resets=True),
+    Scenario("kdump", "a kernel that crashes, and another one that reads the dump",
+             "memory-backend-file,share=on", True, device=f",requested-size={AT_THE_START}",
+             kernel_arguments=f"{ONLINE} kunit.filter_glob={START_OR_DUMP_SUITE}", crashes=True,
+             afterwards=_read_all_that_was_plugged),
 )

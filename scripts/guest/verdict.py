@@ -17,6 +17,7 @@ CRASH = re.compile(r"Kernel panic|kernel BUG at|\bOops: |Internal error: "
 WARNING = re.compile(rf"^{TIME}(WARNING: .*)", re.MULTILINE)
 # Of a kernel that looks for data races.
 KCSAN = re.compile(rf"^{TIME}BUG: (KCSAN: .*)", re.MULTILINE)
+BANNER = "Linux version"  # the first words of a kernel
 BEGIN = "KTAP version"  # before the first case
 THE_END = "reboot: "  # the last words of a kernel that got to its end
 WORDS = {Exit.OK: "PASS", Exit.CASE_FAILED: "FAIL", Exit.CRASH: "CRASH", Exit.HANG: "HANG"}
@@ -53,18 +54,29 @@ class Verdict:
         return replace(self, retried=tuple(earlier))
 
 
-def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool) -> Verdict:
-    """The verdict on a boot, from kunit.py's exit status, its JSON, and the console."""
+def last_boot(log: str) -> Tuple[str, str]:
+    """What a machine said before it was reset for the last time, and since then."""
+    start = log.rfind(BANNER)
+    start = log.rfind("\n", 0, max(start, 0)) + 1
+    return log[:start], log[start:]
+
+
+def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool,
+          earlier: str = "") -> Verdict:
+    """The verdict on a boot, from kunit.py's exit status, its JSON, and the console.
+
+    `earlier` is what the console had before somebody reset the machine.
+    """
     counts = counted(results) if results else {}
     ran = counts.get("passed", 0) + counts.get("failed", 0)
-    if "Linux version" not in log:
+    if BANNER not in log:
         lines = [line for line in log.splitlines() if line.startswith("qemu-system-")]
         if lines and not hung:
             raise Fail(Exit.MISSING, f"QEMU did not start: {lines[-1]}",
                        "see that QEMU is installed whole, its firmware included, and takes the "
                        "--qemu_args that were given")
         return Verdict(Exit.HANG if hung else Exit.CRASH, "the kernel printed nothing", counts)
-    crash = first_crash(log)
+    crash = first_crash(earlier) or first_crash(log)
     if crash:
         return Verdict(Exit.CRASH, crash, counts)
     if hung:
@@ -76,10 +88,14 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool) 
         return Verdict(Exit.CRASH, "a case never came to its end", counts)
     if counts.get("failed"):
         return Verdict(Exit.CASE_FAILED, "", counts)
+    failed = next((f"{case.suite}.{case.name}" for suite in suites(earlier)
+                   for case in suite.cases if case.state == "not ok"), "")
+    if failed:
+        return Verdict(Exit.CASE_FAILED, f"{failed} failed before the reset", counts)
     if not ran:
         reason = "all cases were skipped" if counts.get("skipped") else "no case ran"
         return Verdict(Exit.CASE_FAILED, reason, counts)
-    warning = WARNING.search(log, log.find(BEGIN))
+    warning = WARNING.search(earlier) or WARNING.search(log, log.find(BEGIN))
     if warning:
         return Verdict(Exit.CASE_FAILED, f"the kernel warned: {warning.group(1)}", counts)
     lost = lost_results(log)

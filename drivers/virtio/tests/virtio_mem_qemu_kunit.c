@@ -18,7 +18,9 @@
 #include <kunit/memory_compat.h>
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
+#include <linux/acpi.h>
 #include <linux/anon_inodes.h>
+#include <linux/crash_dump.h>
 #include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/file.h>
@@ -29,6 +31,7 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/seq_buf.h>
 #include <linux/swap.h>
@@ -967,8 +970,62 @@ static void memory_requested_before_the_start_is_online(struct kunit *test)
 		expect_pages(qm, size, ALIGN(size, QM_MB) - size, PHANTOM_SKIPPABLE);
 }
 
+#ifdef CONFIG_ACPI_NUMA
+/* The node of a device by the firmware's tables. */
+static int node_of_device(struct qemu_mem *qm)
+{
+	u16 pxm;
+
+	if (!virtio_has_feature(qm->vdev, VIRTIO_MEM_F_ACPI_PXM))
+		return memory_add_physaddr_to_nid(qm->ph.start);
+	virtio_cread_le(qm->vdev, struct virtio_mem_config, node_id, &pxm);
+	return pxm_to_node(pxm);
+}
+
+static int expect_node_of_device(struct device *dev, void *arg)
+{
+	struct kunit *test = arg;
+	struct qemu_mem qm = { .test = test };
+	struct memory_block *mem;
+	unsigned int i;
+	int nid;
+
+	if (!is_virtio_mem(dev, NULL) || !dev->driver)
+		return 0;
+	qm.vdev = dev_to_virtio(dev);
+	virtio_cread_le(qm.vdev, struct virtio_mem_config, addr, &qm.ph.start);
+	nid = node_of_device(&qm);
+	KUNIT_EXPECT_NE(test, NUMA_NO_NODE, nid);
+	KUNIT_EXPECT_TRUE(test, wait_until(&qm, plugged_size, requested_size(&qm),
+					   TIMEOUT_MS));
+	for (i = 0; i < DIV_ROUND_UP(requested_size(&qm), QM_MB); i++) {
+		mem = qm_get_block(&qm, i);
+		KUNIT_EXPECT_NOT_NULL(test, mem);
+		if (!mem)
+			break;
+		KUNIT_EXPECT_EQ(test, nid, mem->nid);
+		memory_block_put(mem);
+	}
+	return 0;
+}
+
+/*
+ * With QEMU devices, virtio-mem adds what is requested before the machine starts
+ * to the node that the device says, for each device.
+ */
+static void memory_is_on_the_node_of_its_device(struct kunit *test)
+{
+	find_qemu_mem(test);
+	bus_for_each_dev(bus_visitor.driver.bus, NULL, test,
+			 expect_node_of_device);
+}
+#endif
+
 static struct kunit_case virtio_mem_qemu_start_cases[] = {
 	KUNIT_CASE(memory_requested_before_the_start_is_online),
+#ifdef CONFIG_ACPI_NUMA
+	KUNIT_CASE(memory_is_on_the_node_of_its_device),
+#endif
 	{}
 };
 
@@ -1081,6 +1138,69 @@ static struct kunit_suite virtio_mem_qemu_unbind_suite = {
 	.init = qemu_mem_init_to_unbind,
 	.test_cases = virtio_mem_qemu_unbind_cases,
 };
+
+#ifdef CONFIG_PROC_VMCORE
+static void unmount(void *mnt)
+{
+	kern_unmount(mnt);
+}
+
+static struct file *open_vmcore(struct kunit *test)
+{
+	struct file_system_type *proc = get_fs_type("proc");
+	struct vfsmount *mnt;
+	struct file *file;
+
+	KUNIT_ASSERT_NOT_NULL(test, proc);
+	mnt = kern_mount(proc);
+	put_filesystem(proc);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, unmount, mnt));
+	file = file_open_root_mnt(mnt, "vmcore", O_RDONLY, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, close_file, file));
+	return file;
+}
+
+/*
+ * A kdump kernel can read all of the memory of the kernel that crashed, beside a
+ * QEMU device.
+ *
+ * Whoever owns the memory of the device can tell what was read of it. In other
+ * kernels, there is nothing to be read.
+ */
+static void dump_can_be_read_to_its_end(struct kunit *test)
+{
+	const size_t size = SZ_64K;
+	struct file *file;
+	loff_t pos = 0;
+	ssize_t ret;
+	void *buf;
+
+	if (!is_kdump_kernel())
+		return;
+	buf = kunit_kmalloc(test, size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	file = open_vmcore(test);
+	do {
+		ret = kernel_read(file, buf, size, &pos);
+	} while (ret > 0);
+	KUNIT_EXPECT_EQ(test, 0, ret);
+	KUNIT_EXPECT_EQ(test, i_size_read(file_inode(file)), pos);
+}
+
+static struct kunit_case virtio_mem_qemu_dump_cases[] = {
+	KUNIT_CASE(dump_can_be_read_to_its_end),
+	{}
+};
+
+static struct kunit_suite virtio_mem_qemu_dump_suite = {
+	.name = "virtio_mem_qemu_dump",
+	.test_cases = virtio_mem_qemu_dump_cases,
+};
+
+kunit_test_suite(virtio_mem_qemu_dump_suite);
+#endif
 
 kunit_test_suites(&virtio_mem_qemu_start_suite, &virtio_mem_qemu_suite,
 		  &virtio_mem_qemu_unbind_suite);

@@ -128,6 +128,21 @@ class BootTest(fixture.Case):
         self.assertIn("no such parser",
                       self.trouble(LOG + END, code=Exit.BAD_INPUT, judge_by=tool).what)
 
+    def test_after_a_reset_the_kernel_that_starts_then_counts(self) -> None:
+        log = LOG + "    ok 1 one\n" + LOG + END
+        kunit = self.kernel / "tools/testing/kunit/kunit.py"
+        kunit.write_text("import sys\nif sys.argv[1] == 'parse':\n"
+                         f"    open(sys.argv[2][7:], 'w').write({json.dumps(PASSED)!r})\n"
+                         f"    sys.exit()\n{kunit.read_text()}\nsys.exit(1)\n")
+        failed = {"misc": {**PASSED["misc"], "errors": 1}}
+        self.assertEqual(self.boots(log, results=failed).code, Exit.CASE_FAILED)
+        self.assertEqual(self.boots(log, results=failed, is_reset=True).code, Exit.OK)
+        self.assertEqual((self.out / "test.log").read_text(), LOG + END)
+        for early in ("Oops: int3: 0000 [#1]\n", "WARNING: CPU: 0\n", "Kernel panic: why\n"):
+            self.assertNotEqual(self.boots(LOG + early + LOG + END, is_reset=True).code, Exit.OK)
+        self.assertEqual(self.boots(f"{LOG}Kernel panic: why\n{LOG}{END}", is_reset=True,
+                                    last_words="Kernel panic: why").code, Exit.OK)
+
     def test_a_link_in_place_of_the_console_is_not_followed(self) -> None:
         fixture.lay(self.root, {"secret": LOG + END})
         (self.kernel / "tools/testing/kunit/kunit.py").write_text(

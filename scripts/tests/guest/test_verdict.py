@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 from base.outcome import Exit, Fail
 from guest.job import lines
-from guest.verdict import COUNTS, Verdict, judge, suites
+from guest.verdict import COUNTS, Verdict, judge, last_boot, suites
 
 LOG = "Linux version 7.3.4\nKTAP version 1\n"
 END = "reboot: Restarting system\n"
@@ -30,6 +30,13 @@ class JudgeTest(unittest.TestCase):
     def test_a_case_failed(self) -> None:
         self.check(Exit.CASE_FAILED, "FAIL: 2 passed, 1 failed", results(passed=2, failed=1),
                    LOG + END)
+
+    def test_what_was_before_a_reset_is_told_from_the_last_boot(self) -> None:
+        bios, stamped = "SeaBIOS\n", f"[    0.000000] {LOG}"
+        self.assertEqual(last_boot(bios + LOG + bios + stamped + END),
+                         (bios + LOG + bios, stamped + END))
+        self.assertEqual(last_boot(LOG), ("", LOG))
+        self.assertEqual(last_boot(bios), ("", bios))
 
     def test_nothing_run_is_no_pass(self) -> None:
         self.check(Exit.CASE_FAILED, "no case ran", results(), LOG + END, 0)
