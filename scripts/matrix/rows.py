@@ -82,10 +82,14 @@ def _option(word: str) -> str:
 DEBUG = "DEBUG_KERNEL SLUB_DEBUG"
 SMP = "SMP CPU_FREQ"
 NODES = f"{SMP} NUMA NUMA_EMU"
-# Memory of QEMU's nodes, which ACPI tells of.
-ACPI = f"{SMP} NUMA PCI ACPI ACPI_NUMA"
+# Memory of QEMU's nodes, which ACPI tells of; without drivers that want more.
+ACPI = f"{SMP} NUMA PCI ACPI ACPI_NUMA NLS -ACPI_AC -ACPI_BATTERY -ACPI_FAN -ACPI_PROCESSOR " \
+    "-ACPI_THERMAL"
 TWO_NODES = "-object memory-backend-ram,id=a,size=512M -object memory-backend-ram,id=b,size=512M " \
     "-numa node,memdev=a -numa node,memdev=b"
+# Of two nodes, the first one has neither memory nor the processor that runs.
+MEMORYLESS = "-m 1024,maxmem=4G -object memory-backend-ram,id=ram,size=1G " \
+    "-numa node,nodeid=0,cpus=1 -numa node,nodeid=1,cpus=0,memdev=ram"
 # More memory than this machine may have, most of which the guest never touches.
 SPARSE = "-object memory-backend-ram,id=ram,size={0}M,reserve=off -machine memory-backend=ram"
 HUGE = 65 * 1024  # MiB; from 64 GiB on, memory blocks are as large as the end of memory allows
@@ -128,6 +132,8 @@ ROWS: Tuple[Row, ...] = (
     Row("debug-vm", f"{DEBUG} DEBUG_VM DEBUG_VM_PGFLAGS DEBUG_VM_PGTABLE DEBUG_VM_RB"),
     Row("cma-off", "-CMA"),
     Row("numa-qemu", ACPI, qemu=TWO_NODES, cpus=2),
+    Row("numa-memoryless", ACPI, "nr_cpus=1", qemu=MEMORYLESS, cpus=2),
+    Row("small-pageblocks", "PAGE_BLOCK_MAX_ORDER=5"),
     Row("distribution", "TRANSPARENT_HUGEPAGE CGROUPS MEMCG VIRTIO_BALLOON PAGE_REPORTING "
         "IDLE_PAGE_TRACKING"),
     Row("lockdep-preempt", f"{DEBUG} {SMP} PREEMPT PROVE_LOCKING DEBUG_ATOMIC_SLEEP "
