@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List
 
-from base.files import BUILD, REPO, write
+from base import jobs
+from base.files import BUILD, REPO, digest, digest_of_files, write
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import coloured, result
@@ -37,6 +38,11 @@ class Proof:
     failed: int = 0
     skipped: int = 0
 
+    def kept(self) -> Dict[str, Any]:
+        """What holds for every commit with the same files."""
+        return {name: value for name, value in vars(self).items()
+                if name not in ("commit", "subject")}
+
     def line(self, number: int, of: int) -> str:
         word = coloured("FAIL", "red") if self.complaint else coloured("ok  ", "green")
         return f"{word} {number}/{of} {self.subject}: " + (
@@ -44,23 +50,37 @@ class Proof:
 
 
 def prove(series: Series, folder: Path) -> List[Proof]:
-    """Go through all commits; what came of each is told at once, and kept in proof.json."""
+    """Go through all commits; what came of each is told at once, and kept in proof.json.
+
+    What has been proven of a commit once is not proven again: cut short, or with a part of the
+    series changed, the same command goes on from there.
+    """
+    store = jobs.Store(BUILD / "check" / "proofs", digest_of_files([Path(__file__)]))
     checkout = Checkout(series.ours, BUILD / "tree" / f"series-{series.version}")
     setup = Setup(build_dir=BUILD / "out" / f"series-{series.version}")
     found: List[Proof] = []
     for number, commit in enumerate(series.commits, 1):
-        checkout.to(series.ours.git("rev-parse", f"{commit}^{{tree}}").strip(), force=True)
-        found.append(_prove(series, commit, checkout.path, setup))
+        before, tree = series.ours.git("rev-parse", f"{commit}^^{{tree}}",
+                                       f"{commit}^{{tree}}").split()
+        checkout.to(tree, force=True)
+        config = _kunitconfig(checkout.path)
+        key = f"{before} {tree} {digest(config.read_bytes())}"
+        known = store.load(key)
+        if known:
+            found.append(Proof(commit, series.subject(commit), **known))
+        else:
+            found.append(_prove(series, commit, checkout.path, setup, config))
+            if not found[-1].complaint:
+                store.save(key, found[-1].kept())
         result(found[-1].line(number, len(series.commits)))
         write(folder / "proof.json", json.dumps(
             [vars(proof) for proof in found], indent=2).encode() + b"\n")
     return found
 
 
-def _prove(series: Series, commit: str, tree: Path, setup: Setup) -> Proof:
+def _prove(series: Series, commit: str, tree: Path, setup: Setup, config: Path) -> Proof:
     subject = series.subject(commit)
-    kernel = kernels.as_linked(replace(
-        kernels.describe(tree, setup), configs=(str(_kunitconfig(tree)),)))
+    kernel = kernels.as_linked(replace(kernels.describe(tree, setup), configs=(str(config),)))
     try:
         kernels.build(kernel)
         warnings = _warnings(kernel, series.ours.changed(f"{commit}^", commit))

@@ -26,6 +26,7 @@ class ProofTest(fixture.Case):
         self.sign_patches()
         self.commit("base", {"mm/more.c": "more\n"})
         self.built: List[object] = [True, True]
+        (self.root / "kunitconfig").write_text("CONFIG_ONE=y\n")
         self.replace(
             mock.patch.object(proof, "BUILD", self.root / "build"),
             mock.patch.object(proof, "_kunitconfig", return_value=self.root / "kunitconfig"),
@@ -54,6 +55,18 @@ class ProofTest(fixture.Case):
                          [("change mm/code.c", "", 7), ("change lib/Kconfig.debug", "", 7)])
         kept = json.loads((self.root / "results/proof.json").read_text())
         self.assertEqual(kept, [vars(each) for each in found])
+
+    def test_what_is_proven_is_not_proven_again_and_a_complaint_is(self) -> None:
+        self.built[1] = Fail(Exit.BUILD, "the kernel does not build: x", "mend it")
+        self.prove()
+        self.built = [True]
+        self.assertEqual([(each.complaint, each.passed) for each in self.prove()],
+                         [("", 7), ("", 7)])
+        self.assertEqual(self.built, [])
+        (self.root / "kunitconfig").write_text("CONFIG_OTHER=y\n")
+        self.built = [True, True]
+        self.prove()
+        self.assertEqual(self.built, [])
 
     def test_what_does_not_build_is_a_complaint_and_the_rest_goes_on(self) -> None:
         self.built[0] = Fail(Exit.BUILD, "the kernel does not build: x", "mend it")
