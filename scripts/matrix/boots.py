@@ -3,7 +3,8 @@
 
 KUnit runs suites as they are linked and cases as they are listed. So the kernel
 is that of `suite kunit`, but for KUnit's executor, which is compiled anew with
-shuffle.patch; the number of a boot is the seed.
+soak.patch; the number of a boot is the seed. In every other boot, threads
+allocate and free memory beside the suites.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from mutants.kernel import Workshop, patched
 from series.worktree import Source, prepare
 
 HOME = BUILD / "soak"
-PATCH = Path(__file__).resolve().parent / "shuffle.patch"
+PATCH = Path(__file__).resolve().parent / "soak.patch"
 GUESTS = 3 * CPUS  # at a time
 PATIENCE = 900  # seconds, as each has a third of a processor
 POLL = 0.1
@@ -52,12 +53,17 @@ class Boot:
 
     @property
     def how(self) -> str:
-        return f"-smp {self.cpus} -m {self.memory} kunit.shuffle={self.number}"
+        return f"-smp {self.cpus} -m {self.memory} {' '.join(self.words)}"
+
+    @property
+    def words(self) -> Tuple[str, ...]:
+        """On the kernel's command line."""
+        return f"kunit.shuffle={self.number}", f"kunit.load={self.number % 2}"
 
 
 def command(kernel: kernels.Kernel, image: Path, one: Boot) -> List[str]:
     return guests.qemu(kernel, image, ("-m", str(one.memory), "-smp", str(one.cpus)),
-                       guests.TIMES, f"kunit.shuffle={one.number}")
+                       guests.TIMES, *one.words)
 
 
 class Soak:

@@ -2,7 +2,8 @@
 """Boot one kernel again and again, each time in another order and on another machine.
 
 The order of the suites, and of the cases of each, is shuffled; CPUs and memory
-alternate; and there are three guests for each processor of this machine at a
+alternate, and in every other boot threads allocate and free memory beside the
+suites; and there are three guests for each processor of this machine at a
 time. Cases that fail only now and then are listed with their consoles, and so
 is what as many clean boots prove. Results are kept as they come: cut short,
 the same command goes on from there. `--replay N` boots the N-th again.

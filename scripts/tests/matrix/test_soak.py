@@ -112,7 +112,9 @@ class SoakTest(fixture.Case):
             "qemu_arch": "x", "kernel_command_line": "console=x", "serial": "stdio",
             "extra_qemu_params": []})
         words = command(kernel, Path("image"), Boot(17, 4, 512, ""))
-        self.assertIn("kunit.shuffle=17", words[words.index("-append") + 1].split())
+        line = words[words.index("-append") + 1].split()
+        self.assertIn("kunit.shuffle=17", line)
+        self.assertIn("kunit.load=1", line)
         self.assertEqual((words[words.index("-smp") + 1], words[words.index("-m") + 1]),
                          ("4", "512"))
 
