@@ -20,6 +20,6 @@ int main(void)
 	if (len < 0)
 		return 2;
 	ret = syscall(__NR_kexec_file_load, kernel, -1, len + 1, cmdline,
-			  KEXEC_FILE_ON_CRASH | KEXEC_FILE_NO_INITRAMFS);
+		      KEXEC_FILE_ON_CRASH | KEXEC_FILE_NO_INITRAMFS);
 	return ret ? 3 : 0;
 }

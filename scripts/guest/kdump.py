@@ -18,24 +18,28 @@ KERNEL_ARGUMENTS = "kunit_shutdown=never crashkernel=256M"
 KDUMP_ARGUMENTS = "kunit.enable=1 kunit_shutdown=reboot reset_devices nr_cpus=1"
 # How it ends, if the second kernel was loaded.
 LAST_WORDS = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000"
-CONTENTS = """dir /dev 755 0 0
+# Relative to the build folder, as a path in there ends at a space.
+STATE, IMAGE = kernels.STATE, "arch/x86/boot/bzImage"
+CONTENTS = f"""dir /dev 755 0 0
 nod /dev/console 600 0 0 c 5 1
-file /init {init} 755 0 0
-file /kernel {image} 644 0 0
-file /cmdline {cmdline} 644 0 0
+file /init {STATE}/kdump 755 0 0
+file /kernel {IMAGE} 644 0 0
+file /cmdline {STATE}/kdump.cmdline 644 0 0
 """
 
 
 def to_crash(kernel: kernels.Kernel, arguments: Sequence[str]) -> kernels.Kernel:
     """The same guest with such a user space; its kdump kernel gets these arguments."""
-    image, init = _image(kernel), _init(kernel)
+    _make_image(kernel)
+    _make_init(kernel)
     given = str(kernel.guest["kernel_command_line"])
-    cmdline = kernel.state / "kdump.cmdline"
-    write(cmdline, " ".join([given, *arguments, KDUMP_ARGUMENTS]).encode())
+    write(kernel.state / "kdump.cmdline",
+          " ".join([given, *arguments, KDUMP_ARGUMENTS]).encode())
     contents, archive = kernel.state / "kdump.list", kernel.state / "kdump.cpio"
-    write(contents, CONTENTS.format(init=init, image=image, cmdline=cmdline).encode())
+    write(contents, CONTENTS.encode())
     with open(archive, "wb") as handle:
-        done = run([str(kernel.out / "usr/gen_init_cpio"), str(contents)], stdout=handle)
+        done = run(["usr/gen_init_cpio", f"{STATE}/{contents.name}"], stdout=handle,
+                   cwd=kernel.out)
     if done.returncode:
         raise Fail(Exit.MISSING, f"the guest's user space cannot be made: {done.stderr!r}",
                    f"see {contents}")
@@ -44,16 +48,15 @@ def to_crash(kernel: kernels.Kernel, arguments: Sequence[str]) -> kernels.Kernel
         ("extra_qemu_params", [*kernel.guest["extra_qemu_params"], "-initrd", str(archive)])))
 
 
-def _image(kernel: kernels.Kernel) -> Path:
+def _make_image(kernel: kernels.Kernel) -> None:
     """In the one format that the system call takes."""
     done = run(kernels.make_command(kernel, "bzImage"))
     if done.returncode:
         raise Fail(Exit.BUILD, f"the kdump kernel cannot be made: {done.stderr.strip()[-500:]}",
                    f"see make bzImage in {kernel.out}")
-    return kernel.out / "arch/x86/boot/bzImage"
 
 
-def _init(kernel: kernels.Kernel) -> Path:
+def _make_init(kernel: kernels.Kernel) -> None:
     program = kernel.state / "kdump"
     nolibc = kernel.tree / "tools/include/nolibc"
     done = run([kernel.setup.compiler, "-Os", "-static", "-nostdlib", "-include",
@@ -61,4 +64,3 @@ def _init(kernel: kernels.Kernel) -> Path:
     if done.returncode:
         raise Fail(Exit.BUILD, f"{INIT.name} cannot be built: {done.stderr.strip()[-500:]}",
                    f"see that {nolibc} is whole")
-    return program
