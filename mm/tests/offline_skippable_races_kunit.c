@@ -317,6 +317,8 @@ static void race_empty(void)
 		__free_page(balloon_page_dequeue(&race->balloon));
 	if (race->balloon.isolated_pages)
 		schedule_fail("a page of the balloon is still isolated");
+	/* Another processor may hold the folio on its way to the LRU. */
+	lru_add_drain_all();
 	drain_all_pages(race->ph->zone);
 }
 
