@@ -240,7 +240,7 @@ static void driver_remembers_more_than_a_page(struct kunit *test)
 	const unsigned long nr_sub_blocks = VMT_MB / VMT_SB;
 	const unsigned long nr = DIV_ROUND_UP(PAGE_SIZE * BITS_PER_BYTE,
 					      nr_sub_blocks);
-	struct vmt *vmt = vmt_new(test, MMOP_OFFLINE, 2 * nr + 1, VMT_SB);
+	struct vmt *vmt = vmt_new(test, vmt_any_zone(), 2 * nr + 1, VMT_SB);
 
 	/* One memory block is plugged partially, and so is the next one ... */
 	vmt_bind(vmt, nr * VMT_MB - VMT_SB);
