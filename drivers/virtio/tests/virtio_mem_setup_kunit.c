@@ -487,7 +487,7 @@ static struct kunit_case virtio_mem_setup_cases[] = {
 	KUNIT_CASE_PARAM(driver_refuses_size_of_big_blocks, bbm_gen_params),
 	KUNIT_CASE(device_block_may_have_4_gib),
 #if defined(CONFIG_PAGE_BLOCK_MAX_ORDER) && CONFIG_PAGE_BLOCK_MAX_ORDER <= 5
-	KUNIT_CASE(driver_remembers_more_than_a_page),
+	KUNIT_CASE_SLOW(driver_remembers_more_than_a_page),
 #endif
 	KUNIT_CASE(driver_follows_size_changed_while_it_reads),
 	KUNIT_CASE_PARAM(memory_is_one_driver_managed_resource, setup_gen_params),
