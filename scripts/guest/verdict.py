@@ -95,7 +95,8 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool,
     if not ran:
         reason = "all cases were skipped" if counts.get("skipped") else "no case ran"
         return Verdict(Exit.CASE_FAILED, reason, counts)
-    warning = WARNING.search(earlier) or WARNING.search(log, log.find(BEGIN))
+    warning = WARNING.search(earlier, earlier.find(BEGIN)) or \
+        WARNING.search(log, log.find(BEGIN))
     if warning:
         return Verdict(Exit.CASE_FAILED, f"the kernel warned: {warning.group(1)}", counts)
     lost = lost_results(log)

@@ -138,7 +138,8 @@ class BootTest(fixture.Case):
         self.assertEqual(self.boots(log, results=failed).code, Exit.CASE_FAILED)
         self.assertEqual(self.boots(log, results=failed, is_reset=True).code, Exit.OK)
         self.assertEqual((self.out / "test.log").read_text(), LOG + END)
-        for early in ("Oops: int3: 0000 [#1]\n", "WARNING: CPU: 0\n", "Kernel panic: why\n"):
+        for early in ("Oops: int3: 0000 [#1]\n", "WARNING: CPU: 0\n", "Kernel panic: why\n",
+                      "    # Subtest: one\n    not ok 1 a\n"):
             self.assertNotEqual(self.boots(LOG + early + LOG + END, is_reset=True).code, Exit.OK)
         self.assertEqual(self.boots(f"{LOG}Kernel panic: why\n{LOG}{END}", is_reset=True,
                                     last_words="Kernel panic: why").code, Exit.OK)
