@@ -25,6 +25,7 @@ virtio-mem driver. There is one sentence for each test case, taken from the
 comment above it: where one changes, so does the other."""
 WIDTH = 80
 DOCUMENT = "Documentation/mm/offline_skippable_properties.rst"
+HEADERS = "include/kunit"
 FOLDERS = ("mm/tests", "drivers/virtio/tests")
 
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -147,8 +148,9 @@ def in_repository(repo: Path) -> List[Suite]:
 
 
 def known_bugs(repo: Path) -> Set[str]:
-    """The fixes that cases name because they show what these mend."""
-    return {name for folder in FOLDERS for path in (repo / folder).glob("*_kunit.c")
+    """The fixes that cases, or helpers that they call, name as they show what these mend."""
+    sources = [path for folder in FOLDERS for path in (repo / folder).glob("*_kunit.c")]
+    return {name for path in [*sources, *(repo / HEADERS).glob("*.h")]
             for name in KNOWN_BUG.findall(path.read_text())}
 
 
