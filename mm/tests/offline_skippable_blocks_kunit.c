@@ -203,8 +203,8 @@ static void remove_added_memory(void *arg)
 	WARN_ON_ONCE(remove_memory(added->start, added->size));
 }
 
-/* Add phantom memory by the id of a node or a memory group. */
-static u64 add_phantom_to(struct kunit *test, int id, mhp_t mhp_flags, u64 size)
+/* Add phantom memory to a memory group. Return where it starts. */
+static u64 add_phantom_to_group(struct kunit *test, int mgid, u64 size)
 {
 	struct added_memory *added;
 
@@ -213,9 +213,10 @@ static u64 add_phantom_to(struct kunit *test, int id, mhp_t mhp_flags, u64 size)
 	added->start = phantom_find_range(test, size);
 	added->size = size;
 	KUNIT_ASSERT_EQ(test, 0,
-			__add_memory_driver_managed(id, added->start, size,
+			__add_memory_driver_managed(mgid, added->start, size,
 						    "System RAM (kunit)",
-						    mhp_flags, MMOP_OFFLINE));
+						    MHP_NID_IS_MGID,
+						    MMOP_OFFLINE));
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, remove_added_memory,
 						  added));
@@ -242,7 +243,7 @@ static void memory_group_counts_present_pages(struct kunit *test)
 	struct phantom_memory *kernel, *movable;
 	u64 start;
 
-	start = add_phantom_to(test, mgid, MHP_NID_IS_MGID, 2 * size);
+	start = add_phantom_to_group(test, mgid, 2 * size);
 	kernel = phantom_block_at(test, start, first_memory_node);
 	movable = phantom_block_at(test, start + size, first_memory_node);
 	expect_group(test, group, 0, 0);
@@ -289,7 +290,7 @@ static void auto_movable_policy_looks_at_memory_group(struct kunit *test)
 
 	phantom_set_param(test, "memory_hotplug.auto_movable_ratio", "400");
 	phantom_set_param(test, "memory_hotplug.online_policy", "auto-movable");
-	start = add_phantom_to(test, mgid, MHP_NID_IS_MGID, 2 * size);
+	start = add_phantom_to_group(test, mgid, 2 * size);
 	first = phantom_block_at(test, start, first_memory_node);
 	second = phantom_block_at(test, start + size, first_memory_node);
 	KUNIT_EXPECT_TRUE(test, auto_movable(second, mgid));
