@@ -27,7 +27,7 @@ from base.process import run, spawn
 from base.progress import Progress, say
 from base.project import UML
 from guest import kvm
-from guest.build import Kernel
+from guest.build import KUNIT_PY, Kernel
 from guest.verdict import Verdict, before_any_case, judge, ktap, last_boot
 
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
@@ -130,7 +130,7 @@ def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int, judge_by: O
     if is_reset:  # the tree's own kunit.py has read the results of both as one
         before, log = last_boot(log)
         write(path, log.encode())
-        judge_by = judge_by or kernel.tree / "tools/testing/kunit/kunit.py"
+        judge_by = judge_by or kernel.tree / KUNIT_PY
     if judge_by:  # the tree's own may be what is broken
         status = read_results(kernel, judge_by, path, results)
     found = json.loads(results.read_text()) if results.exists() else None
