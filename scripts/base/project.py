@@ -28,7 +28,10 @@ FAIL_KNOWN_BUGS = "kunit.fail_known_bugs=1"
 KUNITCONFIGS = ("mm/tests/.kunitconfig", "drivers/virtio/tests/.kunitconfig")
 UML, UML_KUNITCONFIGS = "um", ("mm/tests/uml/.kunitconfig",)
 FRAGMENT = "tools/testing/kunit/configs/offline_skippable_{}.config"
+# What QEMU's device takes, and what an architecture needs for it beside that.
 QEMU_FRAGMENT = "tools/testing/kunit/configs/virtio_mem_qemu.config"
+QEMU_FRAGMENTS = {arch: (QEMU_FRAGMENT, f"tools/testing/kunit/configs/virtio_mem_qemu_{arch}.config")
+                  for arch in ("arm64", "x86_64")}
 # For each --config: fragments that come before the kunitconfigs, and those that
 # come after them and override them. Some are for an architecture alone.
 FOR_ARCH_ALONE = {FRAGMENT.format(f"trimmed_{arch}"): arch

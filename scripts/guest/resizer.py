@@ -29,7 +29,7 @@ from base.files import write
 from base.outcome import Exit, Fail
 from base.process import run
 from base.progress import result, say
-from base.project import QEMU_FRAGMENT, QEMU_VIRTIO
+from base.project import QEMU_FRAGMENTS, QEMU_VIRTIO
 from guest import boot as guests
 from guest import build as kernels
 from guest import job, kdump, parts
@@ -45,6 +45,7 @@ KERNEL_ARGUMENTS = f"console=hvc0 kunit.filter_glob={QEMU_VIRTIO}"
 REQUEST = re.compile(r"# \w+: please resize to (\d+) bytes, with(.*) plugged( at most)?")
 POLL = 0.01  # seconds between two looks at the console
 PATIENCE = 30.0  # seconds for an answer of QEMU
+BOOT = 600  # ... for a boot; what is not x86-64 is emulated slowly
 CONSOLE, CONTROL = "console", "qmp"  # the file, and the socket
 SHM = "/dev/shm"
 FOLDER_NAME_MAX = 100  # of their folder; for the socket's, the kernel's limit is 107
@@ -183,10 +184,11 @@ class Resizer:
 
 def describe(tree: Tree, setup: Setup) -> kernels.Kernel:
     """The kernel of `suite kunit`, with what the device takes on top."""
-    if setup.arch != "x86_64":
+    if setup.arch not in QEMU_FRAGMENTS:
         raise Fail(Exit.BAD_INPUT, "there is no config for a virtio-mem device and "
-                   f"--arch={setup.arch}", "use --arch=x86_64")
-    more = kernels.fragment(tree.path, QEMU_FRAGMENT)
+                   f"--arch={setup.arch}", f"use --arch={' or --arch='.join(QEMU_FRAGMENTS)}")
+    more = tuple(option for path in QEMU_FRAGMENTS[setup.arch]
+                 for option in kernels.fragment(tree.path, path))
     plain = kernels.describe(tree.path, setup)
     require_device(f"qemu-system-{plain.guest['qemu_arch']}")
     return plain.extended("qemu-virtio-mem", more)
@@ -234,7 +236,8 @@ def boot(kernel: kernels.Kernel, folder: Path, scenario: Scenario) -> Verdict:
                 verdict = guests.boot(
                     kernel, f"--qemu_args={arguments}",
                     f"--kernel_args={KERNEL_ARGUMENTS} {scenario.kernel_arguments}",
-                    is_reset=scenario.resets or scenario.crashes, last_words=last_words)
+                    patience=BOOT, is_reset=scenario.resets or scenario.crashes,
+                    last_words=last_words)
         finally:
             write(folder / "resizes.log", "".join(f"{line}\n" for line in resizer.log).encode())
         trouble = list(resizer.trouble)
@@ -254,7 +257,7 @@ def qemu_virtio_mem(source: Source, setup: Setup, folder: Path,
     outcomes: Dict[str, str] = {}
     verdicts: List[Verdict] = []
     for scenario in scenarios:
-        lacking = scenario.lacking("qemu-system-x86_64") if scenario.lacking else ""
+        lacking = scenario.lacks(setup.arch)
         if lacking:
             outcomes[scenario.name] = f"skipped: {lacking}"
         else:

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
 from base.process import run
+from base.project import ARCH
 from guest import parts
 from guest.qmp import Qmp, QmpError
+from guest.setup import MACHINES
 
 DEVICE = "virtio-mem-pci"
 SIZE = 2**30  # of the device
@@ -28,7 +29,7 @@ ONLINE = "memhp_default_state=online_movable"
 START_OR_DUMP_SUITE, DUMP_SUITE = "virtio_mem_qemu_[ds]*", "virtio_mem_qemu_dump"
 PATIENCE = 8.0  # seconds for the guest to do what it does; it waits for 10
 
-Reason = Callable[[str], str]  # why QEMU, by the name of its binary, cannot do it; or nothing
+Reason = Callable[[str], str]  # why QEMU, for that architecture, cannot do it; or nothing
 Trial = Callable[[Qmp], List[str]]  # what went wrong
 
 
@@ -56,6 +57,10 @@ class Scenario:
     crashes: bool = False
     afterwards: Optional[Callable[[Path], List[str]]] = None
 
+    def lacks(self, arch: str) -> str:
+        """Why it cannot be had; or nothing."""
+        return self.lacking(arch) if self.lacking else ""
+
     def qemu(self, memory: Path) -> List[str]:
         backend = f"{self.backend},id=mem0,size={SIZE}"
         if self.is_file:
@@ -64,16 +69,26 @@ class Scenario:
                 f"{DEVICE},id=vm0,memdev=mem0,block-size={BLOCK}{self.device}", *self.more_qemu]
 
 
-def _no_huge_pages(binary: str) -> str:
+def _no_huge_pages(arch: str) -> str:
     free = int(HUGE_PAGES.read_text()) if HUGE_PAGES.exists() else 0
     return "" if free >= HUGE_PAGES_NEEDED else \
         f"{free} of {HUGE_PAGES_NEEDED} huge pages of 2 MiB are free on this machine"
 
 
-def _no_memslots(binary: str) -> str:
+def _no_memslots(arch: str) -> str:
+    binary = f"qemu-system-{MACHINES[arch].qemu}"
     done = run([binary, "-device", f"{DEVICE},help"])
     return "" if "dynamic-memslots" in done.stdout else \
-        f"{os.path.basename(binary)} is older than 8.2: it has no dynamic-memslots"
+        f"{binary} is older than 8.2: it has no dynamic-memslots"
+
+
+def _no_acpi(arch: str) -> str:
+    """ACPI tells of PCI devices that are plugged in, and of the nodes of devices."""
+    return "" if arch == ARCH else f"without firmware, a machine of {arch} has no ACPI"
+
+
+def _no_second_kernel(arch: str) -> str:
+    return "" if arch == ARCH else f"the program that loads a second kernel is for {ARCH} alone"
 
 
 def refused(qmp: Qmp, command: str, **arguments: object) -> List[str]:
@@ -186,7 +201,7 @@ SCENARIOS = (
              before=_try_sizes, while_plugged=_try_to_unplug),
     Scenario("hotplug", "another device that is plugged in while the machine runs",
              more_qemu=("-object", f"memory-backend-ram,id=mem1,size={SIZE}"),
-             before=_plug_device_in),
+             lacking=_no_acpi, before=_plug_device_in),
     Scenario("boot", "memory requested before the machine starts, onlined as the kernel's "
              "command line says", "memory-backend-file,share=on", True,
              device=f",requested-size={AT_THE_START}",
@@ -196,11 +211,12 @@ SCENARIOS = (
              more_qemu=("-device", "virtio-balloon-pci"), before=_inflate_balloon),
     Scenario("nodes", "another device, which has all memory of another node",
              device=f",node=1,requested-size={AT_THE_START}", more_qemu=NODES,
-             kernel_arguments=f"{ONLINE} nr_cpus=1", before=_unplug_from_other_node),
+             kernel_arguments=f"{ONLINE} nr_cpus=1", lacking=_no_acpi,
+             before=_unplug_from_other_node),
     Scenario("reset", "a machine that is reset while memory is plugged",
              "memory-backend-file,share=on", True, while_plugged=_reset, resets=True),
     Scenario("kdump", "a kernel that crashes, and another one that reads the dump",
              "memory-backend-file,share=on", True, device=f",requested-size={AT_THE_START}",
-             kernel_arguments=f"{ONLINE} kunit.filter_glob={START_OR_DUMP_SUITE}", crashes=True,
-             afterwards=_read_all_that_was_plugged),
+             kernel_arguments=f"{ONLINE} kunit.filter_glob={START_OR_DUMP_SUITE}",
+             lacking=_no_second_kernel, crashes=True, afterwards=_read_all_that_was_plugged),
 )

@@ -11,7 +11,7 @@ from unittest import mock
 
 from base.files import REPO
 from base.outcome import Exit, Fail
-from base.project import QEMU_FRAGMENT
+from base.project import QEMU_FRAGMENTS
 from guest import build as kernels
 from guest.qmp import Qmp, QmpError
 from guest.resizer import REQUEST, Resizer, describe, qemu_virtio_mem, require_device, together
@@ -229,7 +229,7 @@ class ScenariosTest(fixture.Case):
             self.assertEqual("mem-path=" in " ".join(arguments), scenario.is_file)
 
     def test_what_this_machine_lacks_is_told_and_is_no_success(self) -> None:
-        scenario = Scenario("memslots", "", lacking=lambda binary: f"{binary} is too old")
+        scenario = Scenario("memslots", "", lacking=lambda arch: f"QEMU for {arch} is too old")
         with self.assertRaises(Fail) as caught:
             qemu_virtio_mem(Source("7.3", None), Setup(), self.root, [scenario])
         self.assertEqual(caught.exception.code, Exit.MISSING)
@@ -264,7 +264,7 @@ class DescribeTest(fixture.Case):
         with self.assertRaises(Fail) as caught:
             describe(self.tree(), Setup())
         self.assertEqual(caught.exception.code, Exit.BAD_INPUT)
-        self.assertIn(QEMU_FRAGMENT, caught.exception.what)
+        self.assertIn(QEMU_FRAGMENTS["x86_64"][0], caught.exception.what)
 
     def test_other_architectures_are_refused(self) -> None:
         with self.assertRaises(Fail) as caught:
@@ -272,8 +272,10 @@ class DescribeTest(fixture.Case):
         self.assertEqual(caught.exception.code, Exit.BAD_INPUT)
 
     def test_the_config_goes_on_top_of_that_of_make_kunit(self) -> None:
+        common, alone = QEMU_FRAGMENTS["x86_64"]
         fixture.lay(self.kernel, {
-            QEMU_FRAGMENT: "# A comment\nCONFIG_PCI=y\n\n# CONFIG_ACPI_AC is not set\n",
+            common: "# A comment\nCONFIG_PCI=y\n\n# CONFIG_ACPI_AC is not set\n",
+            alone: "CONFIG_ACPI=y\n",
             "tools/testing/kunit/__init__.py": "",
             "tools/testing/kunit/qemu_configs/__init__.py": "",
             "tools/testing/kunit/qemu_configs/x86_64.py":
@@ -282,7 +284,8 @@ class DescribeTest(fixture.Case):
         with mock.patch("guest.resizer.require_device"):
             found = describe(self.tree(), Setup())
             elsewhere = describe(self.tree(), Setup(build_dir=self.root / "out"))
-        self.assertEqual(found.more, ("CONFIG_PCI=y", "# CONFIG_ACPI_AC is not set"))
+        self.assertEqual(found.more, ("CONFIG_PCI=y", "# CONFIG_ACPI_AC is not set",
+                                      "CONFIG_ACPI=y"))
         self.assertNotEqual(found.out, kernels.describe(self.kernel, Setup()).out)
         self.assertEqual(elsewhere.out, self.root / "out")
 
