@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Container, Dict, List, Sequence
+from typing import Any, Container, Dict, List, Sequence, Set
 
 from base import jobs
 from base.files import BUILD, digest, digest_of_files
@@ -26,7 +26,7 @@ from mutants import find
 from mutants.find import OPERATORS, Mutant
 from mutants.guests import Guests, Run
 from mutants.kernel import DoesNotBuild, Workshop, digest_of
-from mutants.result import (EQUIVALENT, SAME_CODE, STILLBORN, SURVIVED, Result, complaints,
+from mutants.result import (EQUIVALENT, NOT_RUN, SAME_CODE, STILLBORN, SURVIVED, Result, complaints,
                             each_is_mutated, equivalents, guilt, judged)
 from mutants.scope import Scope, of_feature
 from series.queue import queue_for
@@ -44,6 +44,15 @@ class Job:
     mutant: Mutant
     number: int
     key: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A way to boot, and what runs in it."""
+
+    words: Sequence[str]  # on the kernel's command line
+    ran: Set[int]  # mutants, by their numbers
+    functions: Set[str]  # those of which it runs more than the machines before
 
 
 class Campaign:
@@ -73,6 +82,7 @@ class Campaign:
             each_is_mutated(self.mutants, guilt())
         self.excused = equivalents(keys, scope.complete)
         self.image = Path()
+        self.machines: List[Machine] = []
         self.unbuilt: Dict[str, str] = {}  # mutants that do not compile, and what gcc says
 
     def _is_built(self, path: str) -> bool:
@@ -85,17 +95,29 @@ class Campaign:
         with Progress("building the kernel with all mutants"):
             self.image, self.unbuilt = self.workshop.together(
                 shared, {path: change.after for path, change in self.scope.changes.items()})
-        workers = self.kernel.setup.jobs  # as many at a time as there will be
-        pool: jobs.Pool[int, Run] = jobs.Pool(lambda _: self.guests.boot(self.image, 0),
-                                              self.stop.set, workers)
         with Progress("booting it with none alive"):
-            runs = [found[1] for found in pool.run(range(workers)) if found and found[1]]
+            for words in self.scope.command_lines:
+                self._add_machine(words)
+
+    def _add_machine(self, words: Sequence[str]) -> None:
+        workers = self.kernel.setup.jobs  # as many at a time as there will be
+        pool: jobs.Pool[int, Run] = jobs.Pool(lambda _: self.guests.boot(self.image, 0, words),
+                                              self.stop.set, workers)
+        runs = [found[1] for found in pool.run(range(workers)) if found and found[1]]
         for run in runs:
+            run.see_that_all_ran()
             if run.how or not run.cases:
                 raise Fail(Exit.CASE_FAILED, f"without a mutant, {run.first or 'no case'} fails: "
-                           f"{run.reason or run.how}",
-                           "see that `make kunit` passes first, with the same options")
-        self.guests.expect(runs)
+                           f"{run.reason or run.how}", "see that `make kunit` passes first, with "
+                           f"the same options{''.join(f' --kernel_args={word}' for word in words)}")
+        if self.machines:
+            self.guests.learn(runs)
+        else:
+            self.guests.expect(runs)
+        before = {number for machine in self.machines for number in machine.ran}
+        ran = {number for run in runs for number in run.ran}
+        self.machines.append(Machine(words, ran, {
+            self.mutants[number - 1].function for number in ran - before if number}))
 
     def run(self, mutants: Sequence[Mutant]) -> List[Result]:
         """The results, those of earlier runs among them."""
@@ -115,22 +137,34 @@ class Campaign:
                 image, built = self.workshop.image(mutant.sources)
             except DoesNotBuild as error:
                 return Result(mutant, STILLBORN, reason=str(error)[:500]).kept()
-            number = 0
-        run = self.guests.boot(image, number)
-        run.see_that_all_ran()
+            number, machines = 0, self.machines[:1]
+        else:
+            machines = [machine for machine in self.machines if number in machine.ran]
+        if not machines:  # alive, it would do no more than in a boot without it
+            return Result(mutant, SURVIVED, reason=NOT_RUN).kept()
+        run = self._boot(image, number, machines[0])
         if not run.how and not mutant.sources and mutant.key not in self.excused \
                 and self.workshop.is_same(mutant, self.scope.changes[mutant.path].after):
             return Result(mutant, EQUIVALENT, reason=SAME_CODE,
                           seconds=round(run.seconds, 2)).kept()
+        for machine in machines[1:]:
+            if not run.how and mutant.function in machine.functions:
+                run = self._boot(image, number, machine)
         return Result(mutant, run.how or SURVIVED, run.first, tuple(run.failed), run.reason,
                       round(run.seconds, 2), round(built, 2)).kept()
+
+    def _boot(self, image: Path, number: int, machine: Machine) -> Run:
+        run = self.guests.boot(image, number, machine.words)
+        run.see_that_all_ran()
+        return run
 
     def _context(self) -> str:
         """What results hold for, beside the mutant: the way to boot and to judge."""
         return digest(digest_of_files([path for folder in (Path(boot.__file__).parent, OPERATORS)
                                        for path in folder.glob("*.py")]).encode(),
                       kvm.accelerator(self.kernel.setup.arch).encode(),
-                      str(self.kernel.guest).encode(), str(self.first).encode())
+                      str(self.kernel.guest).encode(), str(self.first).encode(),
+                      str(self.scope.command_lines).encode())
 
     def _key(self, mutant: Mutant) -> str:
         image = digest_of(mutant.sources) if mutant.sources else self.image.name

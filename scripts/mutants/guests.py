@@ -17,7 +17,7 @@ import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 from statistics import median
-from typing import Dict, List, Sequence, Type
+from typing import Dict, List, Sequence, Set, Type
 
 from base.outcome import Exit, Fail
 from base.process import spawn
@@ -28,6 +28,7 @@ from guest.verdict import BEGIN, CRASH, THE_END, WARNING
 CASE = re.compile(r"^ {4}(not )?ok \d+ (\w+)(.*# SKIP)?")
 SUITE = re.compile(r"^ {4}# Subtest: (\w+)")
 SUITE_END = re.compile(r"^(not )?ok \d+ (\w+)")
+RAN = re.compile(r"mutants that ran: (\d+) ([0-9a-f]+)$")  # see mutant.c
 FIRST_WORDS = "Linux version"
 # Mutants are hardly to blame for what happens before the cases: so many tries.
 TRIES = 3
@@ -58,6 +59,7 @@ class Run:
     silence: float = 0.0  # the longest time without a word
     work: float = 0.0  # ... and the most of the processor's
     last: str = ""  # line that is not empty
+    ran: Set[int] = dataclasses.field(default_factory=set)  # mutants whose code did
     _suite: str = ""
 
     def feed(self, line: str) -> None:
@@ -78,8 +80,15 @@ class Run:
             self.blame("crash", line.strip())
         elif self.started and WARNING.match(line):
             self.blame("warning", line.strip())
+        elif RAN.search(line):
+            self._note_what_ran(line)
         elif line.startswith(THE_END):
             self.ended = True
+
+    def _note_what_ran(self, line: str) -> None:
+        first, flags = RAN.findall(line)[0]
+        self.ran.update(int(first) + place for place, flag in enumerate(bytes.fromhex(flags))
+                        if flag)
 
     def blame(self, how: str, reason: str, case: str = "") -> None:
         """The first trouble counts. If no case tells of it, it is the one that was running."""
@@ -110,8 +119,8 @@ def processor_time(process: int) -> float:
     return time.clock_gettime(~process << 3 | 2)
 
 
-def command(kernel: Kernel, image: Path, number: int) -> List[str]:
-    return qemu(kernel, image, ("-m", "1024"), f"mutant={number}", "printk.time=0")
+def command(kernel: Kernel, image: Path, number: int, more: Sequence[str] = ()) -> List[str]:
+    return qemu(kernel, image, ("-m", "1024"), f"mutant={number}", "printk.time=0", *more)
 
 
 class Guests:
@@ -130,9 +139,9 @@ class Guests:
     def expect(self, runs: Sequence[Run]) -> None:
         """From now on, boots are to run the same cases, and hang if they take far longer."""
         self.order = list(runs[0].cases)
-        self._learn(runs)
+        self.learn(runs)
 
-    def _learn(self, runs: Sequence[Run]) -> None:
+    def learn(self, runs: Sequence[Run]) -> None:
         """How long boots take: that changes with what else the machine has to do.
 
         A mutant may be slow all by itself, so the median counts.
@@ -142,9 +151,10 @@ class Guests:
         self.silence = FACTOR * median(run.silence for run in self.ended) + MORE_SILENCE
         self.work = FACTOR * median(run.work for run in self.ended) + MORE_WORK
 
-    def boot(self, image: Path, number: int) -> Run:
+    def boot(self, image: Path, number: int, more: Sequence[str] = ()) -> Run:
+        """With `more` on the kernel's command line."""
         for _ in range(TRIES):
-            run = self._boot(command(self.kernel, image, number))
+            run = self._boot(command(self.kernel, image, number, more))
             if run.started:
                 break
         if not run.booted:  # so that no kernel had a say
@@ -168,7 +178,7 @@ class Guests:
         if self.stop.is_set():
             raise CancelledError
         if run.ended and self.order:
-            self._learn([run])
+            self.learn([run])
         elif not run.ended and not run.how and guest.returncode == -signal.SIGKILL:
             raise Fail(Exit.MISSING, "QEMU was killed while the kernel ran",
                        "see in the host's log who did it (was there memory enough?), and run "

@@ -97,7 +97,8 @@ class Workshop:
                 if here:
                     sources[path] = f'# 1 "{path}"\n{instrument(text, here)}'
             last = list(sources)[-1]
-            sources[last] += (OPERATORS / "mutant.c").read_text()
+            sources[last] += f"#define MUTANTS {max(number for number, _ in numbered) + 1}U\n" \
+                + (OPERATORS / "mutant.c").read_text()
             try:
                 return self.image(sources)[0], unbuilt
             except DoesNotBuild as error:
@@ -197,7 +198,8 @@ class Workshop:
         with tempfile.TemporaryDirectory(prefix="offline-skippable-") as held:
             source, made = Path(held) / Path(path).name, Path(held) / "object"
             write(source, f'# 1 "{path}"\n{text}'.encode(ENCODING))
-            words = self._compiler(path, source).split(" ; ")[0]  # without objtool
+            # Without objtool, and without ccache: nobody has compiled it before.
+            words = self._compiler(path, source).split(" ; ")[0].removeprefix("ccache ")
             words = re.sub(r" -Wp,-MMD,\S+", " ", re.sub(r" -o \S+\.o ", f" -o {made} ", words))
             done = run(["sh", "-ec", words], cwd=self.plain.out)
             return "" if done.returncode else digest(made.read_bytes())

@@ -21,6 +21,7 @@ from mutants.find import MACROS, OPERATORS, Mutant, words
 KILLED = ("case", "warning", "crash", "hang")
 SURVIVED, EQUIVALENT, STILLBORN = "survived", "equivalent", "does not build"
 SAME_CODE = "the compiler makes the same code of it"
+NOT_RUN = "no case runs this code"
 EQUIVALENTS, GUILT = OPERATORS / "equivalent", OPERATORS / "guilt"
 
 
@@ -37,6 +38,11 @@ class Result:
     def kept(self) -> Dict[str, Any]:
         """What a file can hold of it."""
         return {name: value for name, value in vars(self).items() if name != "mutant"}
+
+    @property
+    def is_idle(self) -> bool:
+        """Does nothing run what is broken, so that nothing had a chance to notice?"""
+        return self.outcome == SURVIVED and self.reason == NOT_RUN
 
     @classmethod
     def of(cls, mutant: Mutant, kept: Mapping[str, Any]) -> Result:
@@ -81,9 +87,10 @@ def judged(results: Sequence[Result], excused: Container[str]) -> List[Result]:
 
 def complaints(results: Sequence[Result], excused: Container[str]) -> List[str]:
     """Of judged results: what no case notices, and excuses for what one does."""
-    found = []
+    found = [f"no case runs: {count} mutants of {where}" for where, count in Counter(
+        result.mutant.where for result in results if result.is_idle).items()]
     for result in results:
-        if result.outcome == SURVIVED:
+        if result.outcome == SURVIVED and not result.is_idle:
             found.append(f"survived: {result.mutant.key}\n"
                          f"  {result.mutant.path}:{result.mutant.line}: becomes "
                          f"{words(result.mutant.after)[:200]}")
@@ -99,17 +106,23 @@ def told(count: Mapping[str, int]) -> str:
                      for how in KILLED if count[how])
 
 
+def _idle(results: Sequence[Result]) -> str:
+    """How many of those that survive had no chance to be noticed."""
+    idle = sum(result.is_idle for result in results)
+    return f" ({idle} of them in code that no case runs)" if idle else ""
+
+
 def summary(results: Sequence[Result], workers: int) -> List[str]:
     """The campaign in a few lines."""
     count = Counter(result.outcome for result in results)
     lines = [f"{len(results)} mutants: {sum(count[how] for how in KILLED)} killed "
-             f"({told(count)}), {count[SURVIVED]} survived, {count[EQUIVALENT]} equivalent, "
-             f"{count[STILLBORN]} do not build"]
+             f"({told(count)}), {count[SURVIVED]} survived{_idle(results)}, "
+             f"{count[EQUIVALENT]} equivalent, {count[STILLBORN]} do not build"]
     right, of = named(results, guilt())
     if of:
         lines.append(f"the first case that fails names the function for {right} of {of} killed "
                      f"mutants: {right / of:.0%}")
-    shared = [result.seconds for result in results if not result.mutant.sources]
+    shared = [result.seconds for result in results if result.seconds and not result.mutant.sources]
     built = [result.built for result in results if result.built]
     if shared:
         mean = sum(shared) / len(shared) / workers

@@ -17,6 +17,11 @@ from series.overlay import feature_patch
 from series.worktree import Source, Tree, prepare
 
 FILES = OPERATORS / "files"
+# What is on the kernel's command line, one boot after the other; and of whole files,
+# much of which does nothing unless it is asked for.
+USUAL: Sequence[Sequence[str]] = ((),)
+ALL = (*USUAL, ("memory_hotplug.memmap_on_memory=force", "memhp_default_state=online_movable",
+                "memory_hotplug.online_policy=auto-movable"))
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Scope:
     tree: Tree
     changes: Dict[str, Change]
     functions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # patterns, by file
+    command_lines: Sequence[Sequence[str]] = USUAL
     complete: bool = False  # has it all of the feature, so all that is excused?
 
     def has(self, mutant: Mutant) -> bool:
@@ -56,7 +62,7 @@ def of_files(source: Source) -> Scope:
     tree, listed = prepare(source), files()
     return Scope("memory hotplug", tree,
                  {path: Change.whole((tree.path / path).read_bytes().decode(ENCODING))
-                  for path in listed}, listed)
+                  for path in listed}, listed, ALL)
 
 
 def of_series(source: Source, span: str, mbox: Sequence[Path], start: str,

@@ -13,11 +13,11 @@ from guest import kvm
 from guest.build import Kernel
 from guest.setup import Setup
 from mutants import campaign as campaigns
-from mutants.campaign import Campaign, matching, part, sample
+from mutants.campaign import Campaign, Machine, matching, part, sample
 from mutants.find import Change, Mutant
 from mutants.guests import Run
 from mutants.kernel import DoesNotBuild
-from mutants.result import EQUIVALENT, STILLBORN, SURVIVED
+from mutants.result import EQUIVALENT, NOT_RUN, STILLBORN, SURVIVED
 from tests import fixture
 from tests.mutants.some import plain
 
@@ -58,6 +58,8 @@ class CampaignTest(fixture.Case):
         self.ends: Dict[int, Run] = {}
         self.same: List[Mutant] = []
         self.unbuilt: Dict[str, str] = {}
+        self.machines = [Machine((), {1, 2}, {"f"})]
+        self.ends_elsewhere = Run(ORDER, {ORDER[0]: "not ok"}, ORDER[0], "case", ended=True)
         self.mutants = [plain("one"), plain("two"), dataclasses.replace(
             plain("three"), sources={"mm/a.c": "int f("})]
         self.accelerator = kvm.EMULATED
@@ -66,8 +68,10 @@ class CampaignTest(fixture.Case):
                      mock.patch("base.jobs.say"), mock.patch("base.progress.say"))
 
     def campaign(self, first: bool = False, base: str = "base", image: str = "image") -> Campaign:
-        def boot(_image: Path, number: int) -> Run:
+        def boot(_image: Path, number: int, words: Sequence[str]) -> Run:
             self.tried.append(number)
+            if words:
+                return self.ends_elsewhere
             return self.ends.get(number) or Run(ORDER, dict.fromkeys(ORDER, "ok"), ended=True)
         # What its __init__() and build() take a kernel for.
         made = Campaign.__new__(Campaign)
@@ -75,8 +79,8 @@ class CampaignTest(fixture.Case):
             mutants=self.mutants, first=first, stop=threading.Event(), image=Path(image),
             kernel=Kernel(self.kernel, self.root, Setup(jobs=1), {}),
             guests=SimpleNamespace(boot=boot, order=ORDER),
-            scope=SimpleNamespace(changes={"mm/a.c": Change.whole("")}),
-            excused={}, unbuilt=self.unbuilt,
+            scope=SimpleNamespace(changes={"mm/a.c": Change.whole("")}, command_lines=((),)),
+            excused={}, unbuilt=self.unbuilt, machines=self.machines,
             workshop=SimpleNamespace(base=base, is_same=lambda mutant, _: mutant in self.same,
                                      image=mock.Mock(side_effect=DoesNotBuild(
                                          "error: expected ;"))))
@@ -100,6 +104,20 @@ class CampaignTest(fixture.Case):
         self.unbuilt = {"one": "no branch can be there"}
         self.assertEqual(self.outcomes(self.campaign(), self.mutants[:1]), [STILLBORN])
         self.assertEqual(self.tried, [])
+
+    def test_a_mutant_whose_code_does_not_run_survives_and_takes_no_boot(self) -> None:
+        self.machines = [Machine((), {2}, {"f"})]
+        result, other = self.campaign().run(self.mutants[:2])
+        self.assertEqual((result.outcome, result.reason), (SURVIVED, NOT_RUN))
+        self.assertEqual((other.outcome, self.tried), (SURVIVED, [2]))
+
+    def test_another_machine_may_notice(self) -> None:
+        self.machines.append(Machine(("memmap",), {1, 2}, {self.mutants[1].function}))
+        self.assertEqual(self.outcomes(self.campaign(), self.mutants[1:2]), ["case"])
+        self.assertEqual(self.tried, [2, 2])
+        self.machines[1] = Machine(("memmap",), {1, 2}, {"another"})
+        self.assertEqual(self.outcomes(self.campaign(image="other"), self.mutants[1:2]),
+                         [SURVIVED])
 
     def test_a_case_that_does_not_run_notices(self) -> None:
         self.ends = {1: Run(ORDER, {ORDER[0]: "ok"}, ended=True)}

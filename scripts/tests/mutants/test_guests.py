@@ -62,6 +62,10 @@ class RunTest(unittest.TestCase):
             self.assertEqual((run.how, run.first, run.reason), (how, "scan.ends", words.strip()))
         self.assertEqual(self.run_of("WARNING: early\n" + good).how, "")
 
+    def test_of_which_mutants_the_code_ran(self) -> None:
+        run = self.run_of("mutants that ran: 0 000101\nmutants that ran: 64 0001\n" + LOG)
+        self.assertEqual(run.ran, {1, 2, 65})
+
     def test_the_first_trouble_counts(self) -> None:
         run = self.run_of(LOG + "BUG: late\n")
         self.assertEqual((run.how, run.first), ("case", "scan.stops"))

@@ -79,7 +79,7 @@ class WorkshopTest(fixture.Case):
                      mock.patch("mutants.kernel.kernels.make_command", lambda *_: ["make"]))
         fixture.lay(self.root / "out", {"mm/code.o": ""})
         fixture.lay(self.root, {"operators/mutant.h": "static int mutant(int n) { return !n; }\n",
-                                "operators/mutant.c": ""})
+                                "operators/mutant.c": "int mutants = MUTANTS;\n"})
         self.replace(mock.patch("mutants.kernel.OPERATORS", self.root / "operators"))
         found = workshop.together([(1, mutant("a * 1", "a")), (2, mutant("2", "3"))],
                                   {"mm/code.c": CODE})[1]

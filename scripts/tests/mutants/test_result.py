@@ -6,7 +6,7 @@ import json
 from base.outcome import Fail
 from mutants import report
 from mutants.find import Change
-from mutants.result import (EQUIVALENT, STILLBORN, SURVIVED, Result, complaints,
+from mutants.result import (EQUIVALENT, NOT_RUN, STILLBORN, SURVIVED, Result, complaints,
                             each_is_mutated, equivalents, guilt, judged, named, summary)
 from tests import fixture
 from tests.mutants.some import plain
@@ -43,6 +43,11 @@ class ResultTest(fixture.Case):
         self.assertEqual(len(found), 2)
         self.assertIn("survived: two", found[0])
         self.assertIn("not equivalent: three", found[1])
+
+    def test_what_does_not_run_is_told_by_function(self) -> None:
+        results = [Result(plain(key, "f"), SURVIVED, reason=NOT_RUN) for key in ("one", "two")]
+        self.assertEqual(complaints(results, {}), ["no case runs: 2 mutants of f"])
+        self.assertIn("2 survived (2 of them in code that no case runs)", summary(results, 1)[0])
 
     def test_guilt(self) -> None:
         fixture.lay(self.root, {"guilt": "# names\nf  ^scan\\.\n"})
