@@ -129,6 +129,14 @@ void phantom_require_hotplugged(const struct phantom_memory *ph);
 
 void phantom_require(struct kunit *test);
 void phantom_set_param(struct kunit *test, const char *name, const char *value);
+int phantom_write_param(struct kunit *test, const char *name, const char *value);
+const char *phantom_read_param(struct kunit *test, const char *name);
+void phantom_set_default_online_type(struct kunit *test, int online_type);
+struct memory_block *phantom_get_block(struct kunit *test, u64 start);
+const char *phantom_read_file(struct kunit *test, struct device *dev,
+			      const char *name);
+ssize_t phantom_write_file(struct kunit *test, struct device *dev,
+			   const char *name, const char *text);
 void phantom_guard(struct kunit *test);
 bool phantom_guarded(const struct phantom_memory *ph);
 

@@ -12,6 +12,8 @@
 #include <linux/device.h>
 #include <linux/firmware-map.h>
 #include <linux/gfp.h>
+#include <linux/ioport.h>
+#include <linux/kernel.h>
 #include <linux/memory-tiers.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
@@ -60,6 +62,123 @@ static int add_phantom_range(u64 start, u64 size)
 	return __add_memory_driver_managed(first_memory_node, start, size,
 					   "System RAM (kunit)", MHP_NONE,
 					   MMOP_OFFLINE);
+}
+
+static void expect_removed(struct kunit *test, u64 start, u64 size)
+{
+	KUNIT_EXPECT_EQ(test, 0, remove_memory(start, size));
+	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, start));
+}
+
+/* The resource of memory tells whether a driver manages it. */
+static void resource_tells_who_manages_memory(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, size);
+	struct resource *res;
+
+	phantom_set_default_online_type(test, MMOP_OFFLINE);
+	KUNIT_ASSERT_EQ(test, 0, add_memory(first_memory_node, start, size, MHP_NONE));
+	res = lookup_resource(&iomem_resource, start);
+	KUNIT_EXPECT_EQ(test, IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY,
+			res ? res->flags & (IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY |
+					    IORESOURCE_SYSRAM_DRIVER_MANAGED) : 0);
+	expect_removed(test, start, size);
+
+	KUNIT_ASSERT_EQ(test, 0, add_phantom_range(start, size));
+	res = lookup_resource(&iomem_resource, start);
+	KUNIT_EXPECT_TRUE(test, res && res->flags & IORESOURCE_SYSRAM_DRIVER_MANAGED);
+	/* As those do who have the lock already. */
+	lock_device_hotplug();
+	__remove_memory(start, size);
+	unlock_device_hotplug();
+	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, start));
+}
+
+/* Memory that the kernel could not address is refused, and nothing is left of it. */
+static void memory_out_of_range_is_refused(struct kunit *test)
+{
+	const struct range range = mhp_get_pluggable_range(true);
+	const u64 size = memory_block_size_bytes();
+	const u64 end = ALIGN_DOWN(range.end, size) + size;
+
+	phantom_require(test);
+	if (end + size < end)
+		kunit_skip(test, "all memory is in range");
+	KUNIT_EXPECT_EQ(test, -E2BIG, add_phantom_range(end, size));
+	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, end));
+	/* The first half of it is in range. */
+	KUNIT_EXPECT_EQ(test, -E2BIG, add_phantom_range(end - size, 2 * size));
+	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, end - size));
+}
+
+static void restore_max_mem_size(void *unused)
+{
+	max_mem_size = U64_MAX;
+}
+
+/* Memory beyond what mem= allows is refused, but only while the kernel boots. */
+static void memory_beyond_limit_is_refused_at_boot(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, size);
+
+	if (max_mem_size != U64_MAX)
+		kunit_skip(test, "there is a limit already");
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_max_mem_size, NULL));
+
+	max_mem_size = start + size;
+	KUNIT_EXPECT_EQ(test, 0, add_phantom_range(start, size));
+	expect_removed(test, start, size);
+
+	max_mem_size = start + size - 1;
+	if (system_state < SYSTEM_RUNNING) {
+		KUNIT_EXPECT_EQ(test, -E2BIG, add_phantom_range(start, size));
+		KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, start));
+	} else {
+		KUNIT_EXPECT_EQ(test, 0, add_phantom_range(start, size));
+		expect_removed(test, start, size);
+	}
+}
+
+/*
+ * Pages that share a subsection with others are refused, and so are pages whose
+ * memmap is to be on other pages than the first ones, or is larger than they are, and
+ * pages that nobody may access.
+ */
+static void wrong_pages_are_refused(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const unsigned long pfn = PHYS_PFN(phantom_find_range(test, size));
+	const unsigned long nr_pages = PAGES_PER_SUBSECTION;
+	struct vmem_altmap before = { .base_pfn = pfn - 1, .free = 1 };
+	struct vmem_altmap large = { .base_pfn = pfn, .free = nr_pages + 1 };
+	struct mhp_params params = { .pgprot = PAGE_KERNEL };
+	struct mhp_params nothing = {};
+
+	mem_hotplug_begin();
+	kunit_warning_suppress(test) {
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				__add_pages(first_memory_node, pfn + 1, nr_pages, &params));
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				__add_pages(first_memory_node, pfn, nr_pages - 1, &params));
+		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 2);
+	}
+	kunit_warning_suppress(test) {
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				__add_pages(first_memory_node, pfn, nr_pages, &nothing));
+		/* It warns once. */
+		KUNIT_EXPECT_LE(test, kunit_suppressed_warning_count(__kunit_suppress), 1);
+	}
+	params.altmap = &before;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			__add_pages(first_memory_node, pfn, nr_pages, &params));
+	params.altmap = &large;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			__add_pages(first_memory_node, pfn, nr_pages, &params));
+	mem_hotplug_done();
+	KUNIT_EXPECT_FALSE(test, pfn_valid(pfn));
 }
 
 /*
@@ -331,6 +450,8 @@ static void onlining_fails_without_per_cpu_lists(struct kunit *test)
 	struct percpu_hogs *hogs;
 	int ret = 0, i;
 
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		kunit_skip(test, "KASAN's shadow, which comes first, takes memory, too");
 	kunit_known_bug(test, "mm-page_alloc-check-per-cpu-lists",
 			"not tried, as the kernel might use lists that are not there");
 
@@ -357,27 +478,6 @@ static void onlining_fails_without_per_cpu_lists(struct kunit *test)
 		expect_offline_range(test, &range);
 }
 
-/* Write to a file that a device has in sysfs. */
-static ssize_t write_attribute(struct device *dev, const char *name,
-			       const char *value)
-{
-	const struct attribute_group **group;
-	struct device_attribute *dev_attr;
-	struct attribute **attr;
-
-	for (group = dev->groups; group && *group; group++) {
-		for (attr = (*group)->attrs; attr && *attr; attr++) {
-			if (strcmp((*attr)->name, name))
-				continue;
-			dev_attr = container_of(*attr, struct device_attribute,
-						attr);
-			return dev_attr->store(dev, dev_attr, value,
-					       strlen(value));
-		}
-	}
-	return -ENOENT;
-}
-
 /*
  * A request to online a memory block that is online already is refused, and
  * does not decide to which zone the memory block goes the next time.
@@ -390,9 +490,9 @@ static void refused_online_type_is_forgotten(struct kunit *test)
 	phantom_block_online(ph, MMOP_OFFLINE);
 	before = zone_idx(ph->zone);
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			write_attribute(&ph->block->dev, "state",
-					before == ZONE_MOVABLE ? "online_kernel" :
-								 "online_movable"));
+			phantom_write_file(test, &ph->block->dev, "state",
+					   before == ZONE_MOVABLE ? "online_kernel" :
+								    "online_movable"));
 	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(ph));
 
@@ -710,6 +810,231 @@ static void migration_keeps_no_reference_to_hwpoisoned_folio(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, count);
 }
 
+/*
+ * What user space reads and writes
+ */
+
+KUNIT_DEFINE_ACTION_WRAPPER(put_root, put_device, struct device *);
+
+/* The device that has the files in /sys/devices/system/memory. */
+static struct device *get_memory_root(struct kunit *test,
+				      const struct phantom_memory *ph)
+{
+	struct device *root = bus_get_dev_root(phantom_get_block(test, ph->start)->dev.bus);
+
+	KUNIT_ASSERT_NOT_NULL(test, root);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, put_root, root));
+	return root;
+}
+
+/*
+ * The files of a memory block tell where it is, and whether memory can be removed;
+ * another one tells how large memory blocks are.
+ */
+static void files_tell_about_memory_block(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_memory_get(test);
+	struct device *dev = &phantom_get_block(test, ph->start)->dev;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%08lx\n",
+		 (unsigned long)(ph->start / memory_block_size_bytes()));
+	KUNIT_EXPECT_STREQ(test, text, phantom_read_file(test, dev, "phys_index"));
+	KUNIT_EXPECT_STREQ(test, IS_ENABLED(CONFIG_MEMORY_HOTREMOVE) ? "1\n" : "0\n",
+			   phantom_read_file(test, dev, "removable"));
+	snprintf(text, sizeof(text), "%d\n",
+		 arch_get_memory_phys_device(PHYS_PFN(ph->start)));
+	KUNIT_EXPECT_STREQ(test, text, phantom_read_file(test, dev, "phys_device"));
+	snprintf(text, sizeof(text), "%lx\n", memory_block_size_bytes());
+	KUNIT_EXPECT_STREQ(test, text,
+			   phantom_read_file(test, get_memory_root(test, ph),
+					     "block_size_bytes"));
+}
+
+static const char * const online_words[] = {
+	[MMOP_OFFLINE] = "offline",
+	[MMOP_ONLINE] = "online",
+	[MMOP_ONLINE_KERNEL] = "online_kernel",
+	[MMOP_ONLINE_MOVABLE] = "online_movable",
+};
+
+/*
+ * What is written to auto_online_blocks is the default for memory that is added,
+ * and is read from there; anything else fails with -EINVAL and changes nothing.
+ */
+static void default_online_type_is_what_is_written(struct kunit *test)
+{
+	static const char * const others[] = { "", "auto", "online_", "Offline", "1" };
+	struct phantom_memory *ph = phantom_memory_get(test);
+	struct device *root = get_memory_root(test, ph);
+	char text[32];
+	int i, j;
+
+	phantom_set_default_online_type(test, MMOP_OFFLINE);
+	for (i = 0; i < ARRAY_SIZE(online_words); i++) {
+		snprintf(text, sizeof(text), "%s\n", online_words[i]);
+		KUNIT_EXPECT_EQ(test, strlen(text),
+				phantom_write_file(test, root, "auto_online_blocks",
+						   text));
+		KUNIT_EXPECT_EQ(test, i, mhp_get_default_online_type());
+		for (j = 0; j < ARRAY_SIZE(others); j++)
+			KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+					    phantom_write_file(test, root,
+							       "auto_online_blocks",
+							       others[j]),
+					    "%s", others[j]);
+		KUNIT_EXPECT_STREQ(test, text,
+				   phantom_read_file(test, root,
+						     "auto_online_blocks"));
+	}
+}
+
+/* Without a default that was set, that of the configuration counts. */
+static void default_online_type_is_that_of_configuration(struct kunit *test)
+{
+	enum mmop expected = MMOP_OFFLINE;
+
+	if (IS_ENABLED(CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_AUTO))
+		expected = MMOP_ONLINE;
+	if (IS_ENABLED(CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_KERNEL))
+		expected = MMOP_ONLINE_KERNEL;
+	if (IS_ENABLED(CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_MOVABLE))
+		expected = MMOP_ONLINE_MOVABLE;
+
+	phantom_set_default_online_type(test, -1);
+	KUNIT_EXPECT_EQ(test, expected, mhp_get_default_online_type());
+	KUNIT_EXPECT_EQ(test, expected, mhp_get_default_online_type());
+}
+
+/*
+ * An address that is written to hard_offline_page has its page taken out of use, one
+ * that is written to soft_offline_page is not if its page is skippable, and what is no
+ * number fails with -EINVAL.
+ */
+static void address_that_is_written_is_taken_out_of_use(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const unsigned long pfn = ph->start_pfn + 3;
+	struct device *root = get_memory_root(test, ph);
+	char text[32];
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is not set");
+
+	snprintf(text, sizeof(text), "%#llx\n", PFN_PHYS(pfn));
+	KUNIT_EXPECT_EQ(test, -EIO,
+			phantom_write_file(test, root, "soft_offline_page", text));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			phantom_write_file(test, root, "soft_offline_page", "page"));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			phantom_write_file(test, root, "hard_offline_page", "page"));
+	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+
+	phantom_set(ph, ph->start_pfn, pageblock_nr_pages, PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, strlen(text),
+			phantom_write_file(test, root, "hard_offline_page", text));
+	KUNIT_EXPECT_TRUE(test, PageHWPoison(pfn_to_page(pfn)));
+	KUNIT_EXPECT_EQ(test, pageblock_nr_pages - 1, phantom_nr_free(ph));
+	KUNIT_EXPECT_EQ(test, 0, unpoison_memory(pfn));
+	KUNIT_EXPECT_EQ(test, pageblock_nr_pages, phantom_nr_free(ph));
+}
+
+/**
+ * struct param_word - a word for a parameter
+ * @word: the word that is written
+ * @read: what is read then, or NULL if it is refused
+ */
+struct param_word {
+	const char *word;
+	const char *read;
+};
+
+static void expect_param_words(struct kunit *test, const char *name,
+			       const struct param_word *words, unsigned int nr)
+{
+	unsigned int i, j;
+
+	phantom_set_param(test, name, words[0].word);
+	for (i = 0; i < nr; i++) {
+		if (!words[i].read)
+			continue;
+		KUNIT_EXPECT_EQ_MSG(test, 0,
+				    phantom_write_param(test, name, words[i].word),
+				    "%s", words[i].word);
+		KUNIT_EXPECT_STREQ(test, words[i].read,
+				   phantom_read_param(test, name));
+		for (j = 0; j < nr; j++) {
+			if (words[j].read)
+				continue;
+			KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+					    phantom_write_param(test, name,
+								words[j].word),
+					    "%s", words[j].word);
+		}
+		KUNIT_EXPECT_STREQ(test, words[i].read,
+				   phantom_read_param(test, name));
+	}
+}
+
+/*
+ * The policy for memory that is onlined without a zone is one of two words, and is
+ * read as it was written; anything else fails with -EINVAL and changes nothing.
+ */
+static void online_policy_is_what_is_written(struct kunit *test)
+{
+	static const struct param_word words[] = {
+		{ "contig-zones", "contig-zones\n" },
+		{ "auto-movable\n", "auto-movable\n" },
+		{ "" }, { "auto" }, { "contig-zones-" }, { "0" },
+	};
+
+	expect_param_words(test, "memory_hotplug.online_policy", words,
+			   ARRAY_SIZE(words));
+}
+
+/*
+ * The memmap can be on the memory that is added if the parameter says so, and if it
+ * fills pageblocks there or these may be wasted; what is no such word fails with
+ * -EINVAL and changes nothing.
+ */
+static void memmap_on_memory_is_what_is_written(struct kunit *test)
+{
+#ifdef CONFIG_MHP_MEMMAP_ON_MEMORY
+	static const char name[] = "memory_hotplug.memmap_on_memory";
+	static const struct param_word words[] = {
+		{ "n", "N\n" },
+		{ "1", "Y\n" },
+		{ "force", "force\n" },
+		{ "0", "N\n" },
+		{ "y\n", "Y\n" },
+		{ "FORCE\n", "force\n" },
+		{ "maybe" }, { "" }, { "?" },
+	};
+	const unsigned long nr_block_pages = PHYS_PFN(memory_block_size_bytes());
+	const unsigned long size = nr_block_pages * sizeof(struct page);
+	const unsigned long nr_pages = PFN_UP(size);
+
+	expect_param_words(test, name, words, ARRAY_SIZE(words));
+
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, name, "n"));
+	KUNIT_EXPECT_FALSE(test, mhp_supports_memmap_on_memory());
+	/* Others ask for less, see arch_supports_memmap_on_memory(). */
+	if (!IS_ENABLED(CONFIG_X86_64))
+		return;
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, name, "y"));
+	KUNIT_EXPECT_EQ(test,
+			pageblock_aligned(nr_pages) && IS_ALIGNED(size, PMD_SIZE),
+			mhp_supports_memmap_on_memory());
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, name, "force"));
+	KUNIT_EXPECT_EQ(test,
+			pageblock_align(nr_pages) < nr_block_pages &&
+				IS_ALIGNED(size, PMD_SIZE),
+			mhp_supports_memmap_on_memory());
+#else
+	kunit_skip(test, "CONFIG_MHP_MEMMAP_ON_MEMORY is not set");
+#endif
+}
+
 static int memory_hotplug_faults_init(struct kunit *test)
 {
 	kunit_fault_init(test);
@@ -719,7 +1044,17 @@ static int memory_hotplug_faults_init(struct kunit *test)
 static struct kunit_case memory_hotplug_cases[] = {
 	KUNIT_CASE_PARAM(contiguous_allocation_keeps_isolation_of_others,
 			 zone_gen_params),
+	KUNIT_CASE(resource_tells_who_manages_memory),
+	KUNIT_CASE(memory_out_of_range_is_refused),
+	KUNIT_CASE(memory_beyond_limit_is_refused_at_boot),
+	KUNIT_CASE(wrong_pages_are_refused),
 	KUNIT_CASE(refused_online_type_is_forgotten),
+	KUNIT_CASE(files_tell_about_memory_block),
+	KUNIT_CASE(default_online_type_is_what_is_written),
+	KUNIT_CASE(default_online_type_is_that_of_configuration),
+	KUNIT_CASE_PARAM(address_that_is_written_is_taken_out_of_use, zone_gen_params),
+	KUNIT_CASE(online_policy_is_what_is_written),
+	KUNIT_CASE(memmap_on_memory_is_what_is_written),
 	KUNIT_CASE(failed_removal_keeps_poisoned_memory_online),
 	KUNIT_CASE(migration_keeps_no_reference_to_hwpoisoned_folio),
 #if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)

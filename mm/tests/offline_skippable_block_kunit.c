@@ -35,22 +35,6 @@ static u64 block_start(const struct phantom_memory *ph, unsigned int nr)
 	return ph->start + nr * (u64)memory_block_size_bytes();
 }
 
-static void put_memory_block(void *mem)
-{
-	memory_block_put(mem);
-}
-
-/* Get the memory block device at an address, until the test case ends. */
-static struct memory_block *get_block(struct kunit *test, u64 start)
-{
-	struct memory_block *mem = memory_block_at(start);
-
-	KUNIT_ASSERT_NOT_NULL(test, mem);
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, put_memory_block, mem));
-	return mem;
-}
-
 static unsigned long block_pfn(const struct memory_block *mem)
 {
 	return section_nr_to_pfn(mem->start_section_nr);
@@ -116,41 +100,16 @@ static struct phantom_memory *add_blocks(struct kunit *test, unsigned int nr)
  * What user space reads and writes
  */
 
-static struct device_attribute *block_attribute(struct kunit *test,
-						const struct memory_block *mem,
-						const char *name)
-{
-	const struct attribute_group **group;
-	struct attribute **attr;
-
-	for (group = mem->dev.groups; *group; group++) {
-		for (attr = (*group)->attrs; *attr; attr++) {
-			if (!strcmp((*attr)->name, name))
-				return container_of(*attr,
-						    struct device_attribute,
-						    attr);
-		}
-	}
-	KUNIT_FAIL_AND_ABORT(test, "there is no attribute %s", name);
-}
-
 static const char *read_attribute(struct kunit *test, struct memory_block *mem,
 				  const char *name)
 {
-	struct device_attribute *attr = block_attribute(test, mem, name);
-	char *text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, text);
-	KUNIT_EXPECT_GT(test, attr->show(&mem->dev, attr, text), 0);
-	return text;
+	return phantom_read_file(test, &mem->dev, name);
 }
 
 static ssize_t write_state(struct kunit *test, struct memory_block *mem,
 			   const char *word)
 {
-	struct device_attribute *attr = block_attribute(test, mem, "state");
-
-	return attr->store(&mem->dev, attr, word, strlen(word));
+	return phantom_write_file(test, &mem->dev, "state", word);
 }
 
 static struct zone *zone_of_block(const struct memory_block *mem,
@@ -209,7 +168,7 @@ static void state_of_block_is_what_is_written(struct kunit *test)
 {
 	const struct state_word *param = test->param_value;
 	struct phantom_memory *ph = add_blocks(test, 1);
-	struct memory_block *mem = get_block(test, ph->start);
+	struct memory_block *mem = phantom_get_block(test, ph->start);
 	struct zone *zone = zone_of_block(mem, param->online_type);
 
 	expect_block_offline(test, mem);
@@ -237,7 +196,7 @@ static void other_words_do_not_change_state_of_block(struct kunit *test)
 		"", "\n", "on", "Online", "online_", "online_movable_", "going-offline",
 	};
 	struct phantom_memory *ph = add_blocks(test, 1);
-	struct memory_block *mem = get_block(test, ph->start);
+	struct memory_block *mem = phantom_get_block(test, ph->start);
 	struct zone *zone = zone_of_block(mem, MMOP_ONLINE);
 	int i;
 
@@ -268,7 +227,7 @@ static void other_words_do_not_change_state_of_block(struct kunit *test)
 static void valid_zones_of_offline_block_are_those_of_online(struct kunit *test)
 {
 	struct phantom_memory *ph = add_blocks(test, 1);
-	struct memory_block *mem = get_block(test, ph->start);
+	struct memory_block *mem = phantom_get_block(test, ph->start);
 	struct zone *zones[] = {
 		zone_of_block(mem, MMOP_ONLINE),
 		zone_of_block(mem, MMOP_ONLINE_KERNEL),
@@ -300,7 +259,7 @@ static void block_amid_a_zone_goes_there(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = add_blocks(test, 3);
-	struct memory_block *mem = get_block(test, block_start(ph, 1));
+	struct memory_block *mem = phantom_get_block(test, block_start(ph, 1));
 	struct zone *zone = zone_of_block(mem, param->online_type);
 
 	if (!zone_is_empty(&NODE_DATA(ph->nid)->node_zones[ZONE_MOVABLE]))
@@ -430,7 +389,7 @@ static void refused_block_stays_offline(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = add_blocks(test, 1);
-	struct memory_block *mem = get_block(test, ph->start);
+	struct memory_block *mem = phantom_get_block(test, ph->start);
 	struct zone *zone = zone_of_block(mem, param->online_type);
 	struct veto veto = { .nb.notifier_call = veto_onlining };
 	struct phantom_snapshot offline;
@@ -463,7 +422,7 @@ static void memory_is_not_removed_while_a_block_is_online(struct kunit *test)
 
 	phantom_snapshot_take(&without);
 	ph = add_blocks(test, 2);
-	mem = get_block(test, block_start(ph, 1));
+	mem = phantom_get_block(test, block_start(ph, 1));
 	KUNIT_ASSERT_EQ(test, 0,
 			phantom_device_online(block_start(ph, 1),
 					      MMOP_ONLINE_MOVABLE));
@@ -743,7 +702,7 @@ static void block_is_onlined_only_without_hwpoison_pages(struct kunit *test)
 	for (i = 0; i < 2; i++) {
 		KUNIT_EXPECT_EQ(test, -EHWPOISON,
 				phantom_device_online(start, param->online_type));
-		expect_block_offline(test, get_block(test, start));
+		expect_block_offline(test, phantom_get_block(test, start));
 		num_poisoned_pages_sub(PHYS_PFN(start), 1);
 	}
 	KUNIT_EXPECT_EQ(test, 0,
@@ -927,7 +886,7 @@ static void existing_block_stays_if_created_again(struct kunit *test)
 	unlock_device_hotplug();
 	expect_given_up(watch, 1);
 	phantom_snapshot_expect(test, &without);
-	expect_block_offline(test, get_block(test, ph->start));
+	expect_block_offline(test, phantom_get_block(test, ph->start));
 }
 
 /* Find as many ids without a memory block as one node of the xarray has. */

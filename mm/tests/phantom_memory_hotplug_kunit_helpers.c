@@ -7,6 +7,7 @@
 #include <kunit/test.h>
 #include <linux/cc_platform.h>
 #include <linux/cpufeature.h>
+#include <linux/device.h>
 #include <linux/gfp.h>
 #include <linux/ioport.h>
 #include <linux/memblock.h>
@@ -158,6 +159,17 @@ static void restore_param(void *arg)
 	WARN_ON_ONCE(old->param->ops->set(strim(old->value), old->param));
 }
 
+static const struct kernel_param *find_param(struct kunit *test, const char *name)
+{
+	const struct kernel_param *param = __start___param;
+
+	while (param < __stop___param && !parameq(param->name, name))
+		param++;
+	KUNIT_ASSERT_TRUE_MSG(test, param < __stop___param, "no parameter %s",
+			      name);
+	return param;
+}
+
 /**
  * phantom_set_param() - set a parameter of the kernel until the test case ends
  * @test: the test case, which is aborted if there is no such parameter
@@ -170,20 +182,149 @@ static void restore_param(void *arg)
  */
 void phantom_set_param(struct kunit *test, const char *name, const char *value)
 {
-	const struct kernel_param *param = __start___param;
-	struct param_value *old;
+	struct param_value *old = kunit_kzalloc(test, sizeof(*old), GFP_KERNEL);
 
-	while (param < __stop___param && !parameq(param->name, name))
-		param++;
-	KUNIT_ASSERT_TRUE_MSG(test, param < __stop___param, "no parameter %s",
-			      name);
-	old = kunit_kzalloc(test, sizeof(*old), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, old);
-	old->param = param;
-	KUNIT_ASSERT_GT(test, param->ops->get(old->value, param), 0);
-	KUNIT_ASSERT_EQ(test, 0, param->ops->set(value, param));
+	old->param = find_param(test, name);
+	KUNIT_ASSERT_GT(test, old->param->ops->get(old->value, old->param), 0);
+	KUNIT_ASSERT_EQ(test, 0, old->param->ops->set(value, old->param));
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, restore_param, old));
+}
+
+/**
+ * phantom_write_param() - try to set a parameter that the test case has set
+ * @test: the test case, which is aborted if there is no such parameter
+ * @name: its name on the kernel command line
+ * @value: the value
+ *
+ * Only after phantom_set_param(), which restores it.
+ *
+ * Context: May sleep.
+ * Return: 0 or an error of the parameter's own.
+ */
+int phantom_write_param(struct kunit *test, const char *name, const char *value)
+{
+	const struct kernel_param *param = find_param(test, name);
+
+	return param->ops->set(value, param);
+}
+
+/**
+ * phantom_read_param() - read a parameter of the kernel, as sysfs does
+ * @test: the test case, which is aborted if there is no such parameter
+ * @name: its name on the kernel command line
+ *
+ * Context: May sleep.
+ * Return: the text. It is gone when the test case ends.
+ */
+const char *phantom_read_param(struct kunit *test, const char *name)
+{
+	const struct kernel_param *param = find_param(test, name);
+	char *text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	KUNIT_EXPECT_EQ(test, param->ops->get(text, param), strlen(text));
+	return text;
+}
+
+static void restore_default_online_type(void *online_type)
+{
+	mhp_set_default_online_type((long)online_type);
+}
+
+/**
+ * phantom_set_default_online_type() - how memory is onlined that somebody adds
+ * @test: the test case. When it ends, that is as it was
+ * @online_type: an &enum mmop, or -1 if that was never set
+ *
+ * Context: May sleep.
+ */
+void phantom_set_default_online_type(struct kunit *test, int online_type)
+{
+	const long old = mhp_get_default_online_type();
+
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_default_online_type,
+						  (void *)old));
+	mhp_set_default_online_type(online_type);
+}
+
+static void put_memory_block(void *mem)
+{
+	memory_block_put(mem);
+}
+
+/**
+ * phantom_get_block() - get a memory block device until the test case ends
+ * @test: the test case, which is aborted if there is none
+ * @start: an address of the memory block
+ *
+ * Context: May sleep.
+ * Return: the memory block.
+ */
+struct memory_block *phantom_get_block(struct kunit *test, u64 start)
+{
+	struct memory_block *mem = memory_block_at(start);
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, put_memory_block, mem));
+	return mem;
+}
+
+static struct device_attribute *find_file(struct kunit *test, struct device *dev,
+					  const char *name)
+{
+	const struct attribute_group **group;
+	struct attribute **attr;
+
+	for (group = dev->groups; group && *group; group++) {
+		for (attr = (*group)->attrs; attr && *attr; attr++) {
+			if (!strcmp((*attr)->name, name))
+				return container_of(*attr, struct device_attribute,
+						    attr);
+		}
+	}
+	KUNIT_FAIL_AND_ABORT(test, "%s has no file %s", dev_name(dev), name);
+}
+
+/**
+ * phantom_read_file() - read a file that a device has in sysfs
+ * @test: the test case, which is aborted if there is no such file
+ * @dev: the device
+ * @name: the name of the file
+ *
+ * Context: May sleep.
+ * Return: the text. It is gone when the test case ends.
+ */
+const char *phantom_read_file(struct kunit *test, struct device *dev,
+			      const char *name)
+{
+	struct device_attribute *attr = find_file(test, dev, name);
+	char *text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	KUNIT_EXPECT_EQ(test, attr->show(dev, attr, text), strlen(text));
+	return text;
+}
+
+/**
+ * phantom_write_file() - write to a file that a device has in sysfs
+ * @test: the test case, which is aborted if there is no such file
+ * @dev: the device
+ * @name: the name of the file
+ * @text: what to write
+ *
+ * Context: May sleep.
+ * Return: the length of @text, or an error of the file's own.
+ */
+ssize_t phantom_write_file(struct kunit *test, struct device *dev,
+			   const char *name, const char *text)
+{
+	struct device_attribute *attr = find_file(test, dev, name);
+
+	return attr->store(dev, attr, text, strlen(text));
 }
 
 /*

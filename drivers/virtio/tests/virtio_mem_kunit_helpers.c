@@ -18,11 +18,6 @@
 
 #include "virtio_mem_kunit.h"
 
-static void restore_online_type(void *online_type)
-{
-	mhp_set_default_online_type((long)online_type);
-}
-
 /* The kernel zone has had memory since boot, which the system needs. */
 static bool kernel_zone_is_in_use(void)
 {
@@ -69,13 +64,8 @@ void vmt_require_zone(struct kunit *test, enum mmop online_type)
  */
 void vmt_default_online_type(struct kunit *test, enum mmop online_type)
 {
-	const long old = mhp_get_default_online_type();
-
 	vmt_require_zone(test, online_type);
-	mhp_set_default_online_type(online_type);
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_online_type,
-						  (void *)old));
+	phantom_set_default_online_type(test, online_type);
 }
 
 static void unused_online_page(struct page *page, unsigned int order)
