@@ -34,11 +34,14 @@ struct kunit;
  * @name: its name in schedules
  * @locks: the locks that the operation holds there, as bits of the model
  * @atomic: whether nobody may sleep there
+ * @idle: whether the operation does nothing before its next point, but take locks.
+ *	Who needs none of these would do the same there.
  */
 struct schedule_point {
 	const char *name;
 	u32 locks;
 	bool atomic;
+	bool idle;
 };
 
 /**

@@ -6,29 +6,39 @@
  */
 #include <kunit/schedule.h>
 #include <linux/anon_inodes.h>
+#include <linux/completion.h>
 #include <linux/file.h>
 #include <linux/hugetlb.h>
 #include <linux/kprobes.h>
+#include <linux/kthread.h>
 #include <linux/lockdep.h>
 #include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/module.h>
 #include <linux/notifier.h>
+#include <linux/page_reporting.h>
 #include <linux/pagemap.h>
+#include <linux/scatterlist.h>
 #include <linux/swap.h>
+#include <linux/workqueue.h>
 
 #include "../internal.h"
+#include "../page_reporting.h"
 #include "offline_skippable.h"
 
 /*
- * Points. With %RACE_MHP, mem_hotplug_lock is held for writing; everywhere, the
- * thread may sleep. What has a comma in its comment is reached by a kprobe.
+ * Points. With %RACE_MHP, mem_hotplug_lock is held for writing, and with %RACE_PCP,
+ * pcplists are disabled, and nobody else can disable them; everywhere, the thread
+ * may sleep.
  */
 
 #define RACE_MHP	BIT(0)
+#define RACE_PCP	BIT(1)
 
 /**
  * enum race_point - where others can step in
+ * @RACE_BEFORE: before the memory goes offline
+ * @RACE_BETWEEN: it is offline, and about to go online again
  * @RACE_PCP_DISABLE: offlining begins, nothing has been changed
  * @RACE_LRU_DISABLE: the zone has no pcplists any more
  * @RACE_ISOLATE: nor are there LRU caches; nothing is isolated yet
@@ -57,6 +67,8 @@
  * @RACE_ONLINE_LAST: the same, called after other notifiers
  */
 enum race_point {
+	RACE_BEFORE,
+	RACE_BETWEEN,
 	RACE_PCP_DISABLE,
 	RACE_LRU_DISABLE,
 	RACE_ISOLATE,
@@ -84,25 +96,27 @@ enum race_point {
 };
 
 static const struct schedule_point race_points[] = {
+	[RACE_BEFORE]			= { "before", .idle = true },
+	[RACE_BETWEEN]			= { "between", .idle = true },
 	[RACE_PCP_DISABLE]		= { "pcp_disable", RACE_MHP },
-	[RACE_LRU_DISABLE]		= { "lru_disable", RACE_MHP },
-	[RACE_ISOLATE]			= { "isolate", RACE_MHP },
-	[RACE_ISOLATE_BLOCK]		= { "isolate_block", RACE_MHP },
-	[RACE_GOING_OFFLINE]		= { "going_offline", RACE_MHP },
-	[RACE_GOING_OFFLINE_LAST]	= { "going_offline_last", RACE_MHP },
-	[RACE_SCAN]			= { "scan", RACE_MHP },
-	[RACE_MIGRATE_RANGE]		= { "migrate_range", RACE_MHP },
-	[RACE_MIGRATE_PAGES]		= { "migrate_pages", RACE_MHP },
-	[RACE_MIGRATE_FOLIO]		= { "migrate_folio", RACE_MHP },
-	[RACE_MIGRATE_BALLOON]		= { "migrate_balloon", RACE_MHP },
-	[RACE_DISSOLVE]			= { "dissolve", RACE_MHP },
-	[RACE_TEST]			= { "test", RACE_MHP },
-	[RACE_OFFLINE_ISOLATED]		= { "offline_isolated", RACE_MHP },
+	[RACE_LRU_DISABLE]		= { "lru_disable", RACE_MHP | RACE_PCP },
+	[RACE_ISOLATE]			= { "isolate", RACE_MHP | RACE_PCP },
+	[RACE_ISOLATE_BLOCK]		= { "isolate_block", RACE_MHP | RACE_PCP },
+	[RACE_GOING_OFFLINE]		= { "going_offline", RACE_MHP | RACE_PCP },
+	[RACE_GOING_OFFLINE_LAST]	= { "going_offline_last", RACE_MHP | RACE_PCP },
+	[RACE_SCAN]			= { "scan", RACE_MHP | RACE_PCP },
+	[RACE_MIGRATE_RANGE]		= { "migrate_range", RACE_MHP | RACE_PCP },
+	[RACE_MIGRATE_PAGES]		= { "migrate_pages", RACE_MHP | RACE_PCP },
+	[RACE_MIGRATE_FOLIO]		= { "migrate_folio", RACE_MHP | RACE_PCP },
+	[RACE_MIGRATE_BALLOON]		= { "migrate_balloon", RACE_MHP | RACE_PCP },
+	[RACE_DISSOLVE]			= { "dissolve", RACE_MHP | RACE_PCP },
+	[RACE_TEST]			= { "test", RACE_MHP | RACE_PCP },
+	[RACE_OFFLINE_ISOLATED]		= { "offline_isolated", RACE_MHP | RACE_PCP },
 	[RACE_OFFLINE]			= { "offline", RACE_MHP },
 	[RACE_OFFLINE_LAST]		= { "offline_last", RACE_MHP },
-	[RACE_UNDO_ISOLATE]		= { "undo_isolate", RACE_MHP },
-	[RACE_CANCEL_OFFLINE]		= { "cancel_offline", RACE_MHP },
-	[RACE_CANCEL_OFFLINE_LAST]	= { "cancel_offline_last", RACE_MHP },
+	[RACE_UNDO_ISOLATE]		= { "undo_isolate", RACE_MHP | RACE_PCP },
+	[RACE_CANCEL_OFFLINE]		= { "cancel_offline", RACE_MHP | RACE_PCP },
+	[RACE_CANCEL_OFFLINE_LAST]	= { "cancel_offline_last", RACE_MHP | RACE_PCP },
 	[RACE_GOING_ONLINE]		= { "going_online", RACE_MHP },
 	[RACE_GOING_ONLINE_LAST]	= { "going_online_last", RACE_MHP },
 	[RACE_ONLINE_PAGE]		= { "online_page", RACE_MHP },
@@ -149,8 +163,16 @@ static const struct schedule_point race_points[] = {
  * @isolation_of_others: alloc_contig_range() leaves alone what is isolated
  * @deflated: a page that an actor took from the balloon
  * @contiguous: the number of pages that an actor allocated
+ * @reporting: tells the hypervisor of free pages
+ * @reported: it does so, and waits
+ * @end_report: it need not wait any more
+ * @report_ended: it has ended
+ * @may_report: nobody else does
+ * @is_guarded: nobody can allocate phantom memory
  * @cleared: an actor cleared the flag of a skippable page
  * @poisoned: an actor set PG_hwpoison
+ * @free_is_offline: an actor took a free page out of use
+ * @lru_is_offline: ... and the page of a folio
  */
 struct race {
 	struct kunit *test;
@@ -183,8 +205,16 @@ struct race {
 	bool isolation_of_others;
 	struct page *deflated;
 	unsigned long contiguous;
+	struct page_reporting_dev_info reporting;
+	struct completion reported;
+	struct completion end_report;
+	struct completion report_ended;
+	bool may_report;
+	bool is_guarded;
 	bool cleared;
 	bool poisoned;
+	bool free_is_offline;
+	bool lru_is_offline;
 };
 
 /* There is one at a time, for callbacks that have no argument. */
@@ -313,7 +343,7 @@ static void race_fill(void)
 static void race_empty(void)
 {
 	truncate_inode_pages(race->mapping, 0);
-	if (!list_empty(&race->balloon.pages))
+	while (!list_empty(&race->balloon.pages))
 		__free_page(balloon_page_dequeue(&race->balloon));
 	if (race->balloon.isolated_pages)
 		schedule_fail("a page of the balloon is still isolated");
@@ -517,6 +547,7 @@ static void race_check(void *ctx)
 
 static void race_run(void *ctx)
 {
+	schedule_point(RACE_BEFORE);
 	race_offline();
 	if (race->ret)
 		return;
@@ -524,6 +555,7 @@ static void race_run(void *ctx)
 	race_empty();
 	race_compare(&race->offline, "after offlining");
 	schedule_go_on();
+	schedule_point(RACE_BETWEEN);
 	race_online();
 	race->onlined = true;
 }
@@ -782,25 +814,37 @@ static void drain(void *ctx)
 	lru_add_drain_all();
 }
 
+/* Allocate free pages by their pfn, as those do who have no use for others. */
+static bool alloc_free_pages(unsigned long pfn, unsigned long nr_pages)
+{
+#ifdef CONFIG_CONTIG_ALLOC
+	struct page *page = pfn_to_online_page(pfn);
+
+	if (!page || want_init_on_alloc(0))
+		return false;
+	/* With so little on the LRU, it would wait: see too_many_isolated(). */
+	if (READ_ONCE(race->isolated) || !list_empty(&race->compacted))
+		return false;
+	if ((is_migrate_isolate_page(page) || schedule_is_wild()) &&
+	    !race->isolation_of_others)
+		return false;
+	race_may_be_busy(false);
+	return !alloc_contig_range(pfn, pfn + nr_pages, ACR_FLAGS_NONE,
+				   GFP_KERNEL | __GFP_NOWARN);
+#else
+	return false;
+#endif
+}
+
 /* A gigantic page is allocated, and freed. */
 #define RACE_NR_CONTIGUOUS	16
 
 static void alloc_contiguous(void *ctx)
 {
-#ifdef CONFIG_CONTIG_ALLOC
-	struct page *page = pfn_to_online_page(free_pfn());
-
-	if (!page || want_init_on_alloc(0) ||
-	    ((is_migrate_isolate_page(page) || schedule_is_wild()) &&
-	     !race->isolation_of_others))
-		return;
-	race_may_be_busy(false);
-	if (alloc_contig_range(free_pfn(), free_pfn() + RACE_NR_CONTIGUOUS,
-			       ACR_FLAGS_NONE, GFP_KERNEL | __GFP_NOWARN))
+	if (!alloc_free_pages(free_pfn(), RACE_NR_CONTIGUOUS))
 		return;
 	race->contiguous = RACE_NR_CONTIGUOUS;
 	race_may_be_busy(true);
-#endif
 }
 
 static void free_contiguous(void *ctx)
@@ -810,6 +854,18 @@ static void free_contiguous(void *ctx)
 		free_contig_range(free_pfn(), race->contiguous);
 	race->contiguous = 0;
 #endif
+}
+
+/* The balloon is told to inflate, and gets a page of this memory. */
+static void inflate(void *ctx)
+{
+	const unsigned long pfn = free_pfn() + 2 * RACE_NR_CONTIGUOUS;
+
+	if (!alloc_free_pages(pfn, 1))
+		return;
+	/* One that cannot be migrated stays where it is, and is not skippable. */
+	race_may_be_busy(!BALLOON_PAGES_MIGRATE);
+	balloon_page_enqueue(&race->balloon, pfn_to_page(pfn));
 }
 
 /* The balloon is told to deflate. Its driver frees the page a while later. */
@@ -825,6 +881,144 @@ static void free_deflated(void *ctx)
 		__free_page(race->deflated);
 	race->deflated = NULL;
 }
+
+/*
+ * The hypervisor is told of free pages: they are taken off their lists, reported,
+ * and put back. The first step waits until that is so for pages of this memory.
+ *
+ * It is done for a few pages when it is asked for, and at no other time.
+ */
+#ifdef CONFIG_PAGE_REPORTING
+static unsigned int race_report_order_before;
+
+static void race_hold_report(void)
+{
+	/* Nobody asks for another report then, see __page_reporting_request(). */
+	atomic_set(&race->reporting.state, 1);
+}
+
+/*
+ * Page reporting obeys watermarks, which phantom_guard() raises. So lower them where
+ * nobody allocates anything.
+ */
+static void race_guard(bool raise)
+{
+	static unsigned long watermark[NR_WMARK];
+	struct zone *zone = race->ph->zone;
+
+	if (!zone || raise == race->is_guarded)
+		return;
+	race->is_guarded = raise;
+	if (raise) {
+		memcpy(zone->_watermark, watermark, sizeof(watermark));
+		return;
+	}
+	memcpy(watermark, zone->_watermark, sizeof(watermark));
+	zone->_watermark[WMARK_MIN] = LONG_MIN / 4;
+	zone->_watermark[WMARK_LOW] = LONG_MIN / 4;
+}
+
+static int race_report(struct page_reporting_dev_info *reporting,
+		       struct scatterlist *sgl, unsigned int nr)
+{
+	struct scatterlist *sg;
+	bool hold = false;
+	unsigned int i, j;
+
+	for_each_sg(sgl, sg, nr, i) {
+		for (j = 0; j < sg->length / PAGE_SIZE; j++) {
+			if (PageOffline(sg_page(sg) + j))
+				schedule_fail("an offline page is reported");
+		}
+		hold |= page_to_pfn(sg_page(sg)) >= race->ph->start_pfn &&
+			page_to_pfn(sg_page(sg)) < phantom_end_pfn(race->ph);
+	}
+	if (hold && !completion_done(&race->end_report)) {
+		race_guard(true);
+		complete(&race->reported);
+		wait_for_completion(&race->end_report);
+	}
+	return 0;
+}
+
+/* What a worker does a while after pages became free. */
+static int race_report_all(void *unused)
+{
+	struct work_struct *work = &race->reporting.work.work;
+
+	/* It allocates as much, which is not to take phantom memory. */
+	kfree(kmalloc_array(PAGE_REPORTING_CAPACITY, sizeof(struct scatterlist),
+			    GFP_KERNEL));
+	race_guard(false);
+	work->func(work);
+	race_guard(true);
+	complete(&race->reported);
+	complete(&race->report_ended);
+	return 0;
+}
+
+static void report_free(void *ctx)
+{
+	struct task_struct *task;
+
+	/* In the wild, others allocate all the time. */
+	if (!race->may_report || schedule_is_wild())
+		return;
+	reinit_completion(&race->reported);
+	reinit_completion(&race->end_report);
+	reinit_completion(&race->report_ended);
+	task = kthread_run(race_report_all, NULL, "races");
+	if (IS_ERR(task)) {
+		schedule_fail("no memory for a thread");
+		complete(&race->report_ended);
+		return;
+	}
+	wait_for_completion(&race->reported);
+}
+
+static void end_report(void *ctx)
+{
+	if (!race->may_report || schedule_is_wild())
+		return;
+	complete_all(&race->end_report);
+	wait_for_completion(&race->report_ended);
+	/* There may be more to report. */
+	cancel_delayed_work_sync(&race->reporting.work);
+	race_hold_report();
+}
+
+static void race_stop_reports(void *unused)
+{
+	page_reporting_unregister(&race->reporting);
+	page_reporting_order = race_report_order_before;
+}
+
+static void race_prepare_reports(struct kunit *test)
+{
+	init_completion(&race->reported);
+	init_completion(&race->report_ended);
+	init_completion(&race->end_report);
+	complete_all(&race->end_report);
+	race->reporting.report = race_report;
+	/* A zone is left alone if it has fewer pages than some of this order. */
+	race->reporting.order = 1;
+	race_report_order_before = page_reporting_order;
+	if (page_reporting_register(&race->reporting)) {
+		kunit_info(test, "somebody else reports free pages, so that is not tried");
+		return;
+	}
+	race->may_report = true;
+	race->is_guarded = true;
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, race_stop_reports, NULL));
+	cancel_delayed_work_sync(&race->reporting.work);
+	race_hold_report();
+}
+#else
+static void report_free(void *ctx) { }
+static void end_report(void *ctx) { }
+static void race_prepare_reports(struct kunit *test) { }
+#endif
 
 /* User space reads /proc/kpageflags. */
 static void read_memmap(void *ctx)
@@ -858,8 +1052,7 @@ static void walk_idle(void *ctx)
 }
 
 /*
- * These wait until memory neither goes offline nor online, so no schedule has
- * them: in the wild, they come right before and after that.
+ * These wait until memory neither goes offline nor online.
  */
 
 /* User space has a page taken out of use that a driver keeps offline. */
@@ -869,11 +1062,67 @@ static void soft_offline_skippable(void *ctx)
 		soft_offline_page(skippable_pfn(), 0);
 }
 
-/* Other memory of the zone goes offline. */
+/* ... or others, which somebody takes back later. */
+static void soft_offline(unsigned long pfn, bool *is_offline)
+{
+	*is_offline = false;
+	/* In the wild, the memory might be gone before that is taken back. */
+	if (IS_ENABLED(CONFIG_MEMORY_FAILURE) && !schedule_is_wild() &&
+	    pfn_to_online_page(pfn))
+		*is_offline = !soft_offline_page(pfn, 0);
+}
+
+static void take_back(unsigned long pfn, bool *is_offline)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	if (!*is_offline)
+		return;
+	*is_offline = false;
+	/* Memory that goes online again is not poisoned, but it counts as such. */
+	if (!page || !PageHWPoison(page)) {
+		num_poisoned_pages_sub(pfn, 1);
+		return;
+	}
+	/* Another task would take mf_mutex, so the offliner's locks do not count. */
+	lockdep_off();
+	if (unpoison_memory(pfn))
+		schedule_fail("page %lu does not get unpoisoned",
+			      pfn - race->ph->start_pfn);
+	lockdep_on();
+}
+
+static void soft_offline_free(void *ctx)
+{
+	soft_offline(free_pfn() + 1, &race->free_is_offline);
+}
+
+static void unpoison_free(void *ctx)
+{
+	take_back(free_pfn() + 1, &race->free_is_offline);
+}
+
+static void soft_offline_lru(void *ctx)
+{
+	soft_offline(folio_at(), &race->lru_is_offline);
+}
+
+static void unpoison_lru(void *ctx)
+{
+	take_back(folio_at(), &race->lru_is_offline);
+}
+
+/* Other memory of the zone goes offline, and online. */
 static void offline_neighbour(void *ctx)
 {
 	if (race->neighbour->zone)
 		phantom_block_offline(race->neighbour);
+}
+
+static void online_neighbour(void *ctx)
+{
+	if (!schedule_is_wild())
+		race_online_neighbour();
 }
 
 #define RACE_STEPS(first, second)						\
@@ -884,6 +1133,15 @@ static void offline_neighbour(void *ctx)
 	}
 #define RACE_STEP(first, ...)							\
 	.step = { { .name = #first, .run = first, .sleeps = true, ##__VA_ARGS__ } }
+
+/* Both disable pcplists. */
+#define RACE_SOFT_OFFLINE(first, second)					\
+	.step = {								\
+		{ .name = #first, .run = first, .sleeps = true,			\
+		  .locks = RACE_MHP | RACE_PCP },				\
+		{ .name = #second, .run = second, .sleeps = true,		\
+		  .locks = RACE_PCP },						\
+	}
 
 static const struct schedule_actor race_actors[] = {
 	{ RACE_STEPS(get_skippable, put_skippable), TOUCH_SKIPPABLE },
@@ -904,8 +1162,16 @@ static const struct schedule_actor race_actors[] = {
 	{ RACE_STEPS(deflate, free_deflated), TOUCH_BALLOON },
 	{ RACE_STEPS(alloc_contiguous, free_contiguous),
 	  TOUCH_FREE | TOUCH_ISOLATION },
+	{ RACE_STEP(inflate), TOUCH_FREE | TOUCH_BALLOON | TOUCH_ISOLATION },
+	{ RACE_STEPS(report_free, end_report), TOUCH_FREE },
 	{ RACE_STEP(soft_offline_skippable, .locks = RACE_MHP), TOUCH_SKIPPABLE },
-	{ RACE_STEP(offline_neighbour, .locks = RACE_MHP), TOUCH_ALL },
+	{ RACE_SOFT_OFFLINE(soft_offline_free, unpoison_free), TOUCH_FREE },
+	{ RACE_SOFT_OFFLINE(soft_offline_lru, unpoison_lru), TOUCH_LRU },
+	{ .step = {
+		{ .name = "offline_neighbour", .run = offline_neighbour,
+		  .sleeps = true, .locks = RACE_MHP },
+		{ .name = "online_neighbour", .run = online_neighbour,
+		  .sleeps = true, .locks = RACE_MHP } }, TOUCH_ALL },
 };
 
 /* How many of them need no kprobes. */
@@ -1174,6 +1440,7 @@ static void offlining_stands_every_schedule(struct kunit *test)
 	race_empty();
 	phantom_snapshot_take(&race->used);
 	race->isolation_of_others = schedule_isolation_is_kept(test, free_pfn());
+	race_prepare_reports(test);
 	race_hook(test);
 	model.nr_actors = race_hook_functions(test);
 	phantom_offline_by_force(race->ph);

@@ -5,10 +5,13 @@
 #include <kunit/memory_compat.h>
 #include <kunit/schedule.h>
 #include <kunit/test.h>
+#include <linux/bitmap.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/err.h>
+#include <linux/hash.h>
 #include <linux/jiffies.h>
+#include <linux/kcov.h>
 #include <linux/kdebug.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
@@ -54,8 +57,15 @@ MODULE_PARM_DESC(wild, "For how many seconds actors are threads that need no sch
 /* How many points an operation may pass after all actors rest. */
 #define SCHEDULE_REST		64
 
+/*
+ * An operation that waits for somebody comes by the same points again and again,
+ * and each time is like the one before: so many times are worth a try.
+ */
+#define SCHEDULE_MAX_NTH	4
+
 #define SCHEDULE_MAX_POINTS	32
 #define SCHEDULE_MAX_STEPS	8
+#define SCHEDULE_MAX_RANDOM	4	/* actors that are added to a schedule */
 #define SCHEDULE_MAX_TRACE	80
 #define SCHEDULE_STRING_LEN	400
 #define SCHEDULE_FAILURE_LEN	160
@@ -98,11 +108,13 @@ struct schedule {
  * @ran: schedules that ran
  * @illegal: schedules that did not, as a step is not legal at its point
  * @same: schedules that did not, as they equal others
+ * @fresh: random schedules that took a branch that none had taken
  */
 struct schedule_stats {
 	unsigned long ran;
 	unsigned long illegal;
 	unsigned long same;
+	unsigned long fresh;
 };
 
 /**
@@ -416,23 +428,54 @@ static void run_all_steps(struct schedule_run *run)
 		run_next_step(run);
 }
 
-/* Does a step have to run at @point, after its actor's first step ran? */
-static bool has_to_run(struct schedule_run *run, unsigned int point)
+/* Run a step before those that come before it. */
+static void run_step(struct schedule_run *run, unsigned int i)
 {
-	unsigned int i, j;
+	struct schedule_place *place = &run->schedule.place[run->next];
+	const struct schedule_place first = run->schedule.place[i];
+
+	memmove(&place[1], &place[0], (i - run->next) * sizeof(*place));
+	place[0] = first;
+	run_next_step(run);
+}
+
+/* Run all but those that would wait for the operation at @point. */
+static void run_legal_steps(struct schedule_run *run, unsigned int point)
+{
+	unsigned int i;
 
 	for (i = run->next; i < run->schedule.nr; i++) {
 		const struct schedule_place *place = &run->schedule.place[i];
 
-		if (!place->step ||
-		    !(step_of(run->model, place)->latest & BIT(point)))
-			continue;
-		for (j = 0; j < run->next; j++) {
-			if (run->schedule.place[j].actor == place->actor)
-				return true;
-		}
+		if (!(step_of(run->model, place)->locks & run->model->point[point].locks))
+			run_step(run, i);
+	}
+}
+
+/* Has the first step of an actor run? */
+static bool has_begun(const struct schedule_run *run, unsigned int actor)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->next; i++) {
+		if (run->schedule.place[i].actor == actor)
+			return true;
 	}
 	return false;
+}
+
+/* Run those that have to run at @point, after their actor's first step ran. */
+static void run_latest_steps(struct schedule_run *run, unsigned int point)
+{
+	unsigned int i;
+
+	for (i = run->next; i < run->schedule.nr; i++) {
+		const struct schedule_place *place = &run->schedule.place[i];
+
+		if (place->step && step_of(run->model, place)->latest & BIT(point) &&
+		    has_begun(run, place->actor))
+			run_step(run, i);
+	}
 }
 
 /* The points at which an actor has to be done, if it has begun. */
@@ -490,12 +533,11 @@ void schedule_point(unsigned int point)
 			break;
 		run_next_step(run);
 	}
-	while (has_to_run(run, point))
-		run_next_step(run);
+	run_latest_steps(run, point);
 
 	/* Who waits for an actor is to be let go at last. */
 	if (run->nr_passed >= SCHEDULE_MAX_TRACE)
-		run_all_steps(run);
+		run_legal_steps(run, point);
 	if (run->nr_passed >= max(run->rests_since, SCHEDULE_MAX_TRACE) +
 			      SCHEDULE_REST) {
 		schedule_fail("does not end");
@@ -614,6 +656,72 @@ static int schedule_die(struct notifier_block *nb, unsigned long event, void *ar
 
 static struct notifier_block schedule_die_nb = { .notifier_call = schedule_die };
 
+#ifdef CONFIG_KCOV
+/*
+ * Random schedules are made from those that took a branch, after the one before,
+ * that none had taken. What kcov does for a task that asks for it, see
+ * Documentation/dev-tools/kcov.rst, is done by hand here.
+ */
+#define COVERAGE_BITS	16
+#define COVERAGE_MAX	BIT(14)
+
+/* The number of branches that the last schedule took, and where they are. */
+static unsigned long coverage[COVERAGE_MAX];
+
+/* Hashes of branches, and of the ones before, of all schedules. */
+static DECLARE_BITMAP(coverage_seen, BIT(COVERAGE_BITS));
+
+static void coverage_start(void)
+{
+	coverage[0] = 0;
+	/* Whoever asked for the coverage of this task is to get it. */
+	if (current->kcov)
+		return;
+	current->kcov_size = COVERAGE_MAX;
+	current->kcov_area = coverage;
+	/* Pairs with the one in check_kcov_mode(). */
+	barrier();
+	WRITE_ONCE(current->kcov_mode, KCOV_MODE_TRACE_PC);
+}
+
+static void coverage_stop(void)
+{
+	if (current->kcov)
+		return;
+	WRITE_ONCE(current->kcov_mode, KCOV_MODE_DISABLED);
+	/* See kcov_stop(). */
+	barrier();
+	current->kcov_size = 0;
+	current->kcov_area = NULL;
+}
+
+static void coverage_forget(void)
+{
+	bitmap_zero(coverage_seen, BIT(COVERAGE_BITS));
+}
+
+/* Did the last schedule take a branch that none had taken? */
+static bool coverage_is_new(void)
+{
+	unsigned long i, before = 0;
+	bool is_new = false;
+
+	for (i = 1; i <= coverage[0]; i++) {
+		const unsigned long key = coverage[i] ^ (before << 1);
+
+		if (!__test_and_set_bit(hash_long(key, COVERAGE_BITS), coverage_seen))
+			is_new = true;
+		before = coverage[i];
+	}
+	return is_new;
+}
+#else
+static void coverage_start(void) { }
+static void coverage_stop(void) { }
+static void coverage_forget(void) { }
+static bool coverage_is_new(void) { return false; }
+#endif
+
 /*
  * Run a schedule, or in the wild, which has none, the operation while others
  * act. Return whether nothing is wrong.
@@ -633,10 +741,12 @@ static bool schedule_run(const struct schedule_model *model,
 	mod_timer(&run->timer, jiffies + SCHEDULE_TIMEOUT);
 	WRITE_ONCE(schedule_running, run);
 	schedule_go_on();
+	coverage_start();
 	model->run(model->ctx);
 	schedule_rest();
 	run->over = true;
 	run_all_steps(run);
+	coverage_stop();
 	/* What is checked is not to be stepped into. */
 	WRITE_ONCE(run->acting, true);
 	model->check(model->ctx);
@@ -736,6 +846,10 @@ static bool search_is_legal(struct schedule_search *search, unsigned int actor,
 	if ((s->sleeps && point->atomic) || (s->locks & point->locks) ||
 	    (s->only && !(s->only & BIT(at.point)))) {
 		search->stats->illegal++;
+		return false;
+	}
+	if ((point->idle && !s->locks) || at.nth > SCHEDULE_MAX_NTH) {
+		search->stats->same++;
 		return false;
 	}
 	return true;
@@ -890,63 +1004,117 @@ static bool search_all(struct schedule_search *search)
 	return ok;
 }
 
-static void random_schedule(struct schedule_search *search,
-			    struct rnd_state *rnd, struct schedule *schedule)
+/**
+ * struct schedule_seed - what to make random schedules from
+ * @schedule: a schedule
+ * @at: how many points had been passed when its steps ran
+ * @trace: the points that were passed
+ * @nr_trace: how many
+ */
+struct schedule_seed {
+	struct schedule schedule;
+	unsigned int at[SCHEDULE_MAX_STEPS];
+	struct schedule_trace trace[SCHEDULE_MAX_TRACE];
+	unsigned int nr_trace;
+};
+
+#define SCHEDULE_MAX_SEEDS	256
+
+/* Make the schedule that has just run a seed. */
+static void seed_set(struct schedule_seed *seed, const struct schedule *schedule)
+{
+	unsigned int i;
+
+	seed->schedule = *schedule;
+	memcpy(seed->trace, schedule_current.trace, sizeof(seed->trace));
+	seed->nr_trace = schedule_current.nr_trace;
+	for (i = 0; i < schedule->nr; i++)
+		seed->at[i] = schedule->place[i].point == SCHEDULE_AT_END ?
+			      UINT_MAX : schedule_current.ran_at[i];
+}
+
+/* Insert a step, such that steps are in the order of their places. */
+static void seed_insert(struct schedule_seed *seed, struct schedule_place place,
+			unsigned int at)
+{
+	struct schedule *schedule = &seed->schedule;
+	unsigned int i;
+
+	for (i = schedule->nr++; i && seed->at[i - 1] > at; i--) {
+		schedule->place[i] = schedule->place[i - 1];
+		seed->at[i] = seed->at[i - 1];
+	}
+	schedule->place[i] = place;
+	seed->at[i] = at;
+}
+
+/* Is an actor not there yet, and has something in common with one that is? */
+static bool seed_may_have(const struct schedule_model *model,
+			  const struct schedule_seed *seed, unsigned int actor)
+{
+	u32 touches = 0;
+	unsigned int i;
+
+	for (i = 0; i < seed->schedule.nr; i++) {
+		if (seed->schedule.place[i].actor == actor)
+			return false;
+		touches |= model->actor[seed->schedule.place[i].actor].touches;
+	}
+	return !seed->schedule.nr || touches & model->actor[actor].touches;
+}
+
+/* Have one more actor step in somewhere. */
+static void seed_add_actor(struct schedule_search *search,
+			   struct schedule_seed *seed, struct rnd_state *rnd)
 {
 	const struct schedule_model *model = search->model;
-	unsigned int at[SCHEDULE_MAX_STEPS];
-	unsigned int i, j, nr = 1 + prandom_u32_state(rnd) % (SCHEDULE_MAX_STEPS / 2);
-	u32 used = 0;
+	const unsigned int actor = prandom_u32_state(rnd) % model->nr_actors;
+	const unsigned int nr = nr_steps(model, actor);
+	unsigned int step, at = prandom_u32_state(rnd) % seed->nr_trace;
 
-	/* Insert steps such that they are in the order of their places. */
-	schedule->nr = 0;
-	for (i = 0; i < nr; i++) {
-		unsigned int first, step, a;
-
-		a = prandom_u32_state(rnd) % model->nr_actors;
-		first = prandom_u32_state(rnd) % search->nr_trace;
-		if (used & BIT(a))
-			continue;
-		used |= BIT(a);
-		for (step = 0; step < nr_steps(model, a); step++) {
-			if (step)
-				first += prandom_u32_state(rnd) %
-					 (search->nr_trace - first);
-			if (!search_is_legal(search, a, step,
-					     search->trace[first]))
-				break;
-			for (j = schedule->nr; j && at[j - 1] > first; j--) {
-				schedule->place[j] = schedule->place[j - 1];
-				at[j] = at[j - 1];
-			}
-			at[j] = first;
-			schedule->place[j] = place_at(a, step,
-						      search->trace[first]);
-			schedule->nr++;
-		}
-		/* Its second step would not be legal: do it at the end. */
-		if (step == 1 && nr_steps(model, a) == 2) {
-			at[schedule->nr] = UINT_MAX;
-			schedule_add(schedule, a, 1, at_end);
-		}
+	if (!seed_may_have(model, seed, actor) || seed->schedule.nr + nr > SCHEDULE_MAX_STEPS)
+		return;
+	for (step = 0; step < nr; step++) {
+		if (step)
+			at += prandom_u32_state(rnd) % (seed->nr_trace - at);
+		if (!search_is_legal(search, actor, step, seed->trace[at]))
+			break;
+		seed_insert(seed, place_at(actor, step, seed->trace[at]), at + 1);
 	}
+	/* Its second step would not be legal: do it at the end. */
+	if (step && step < nr)
+		seed_insert(seed, place_at(actor, step, at_end), UINT_MAX);
 }
 
 /* Run random schedules with several actors, until one fails. */
 static bool search_random(struct schedule_search *search)
 {
+	struct schedule_seed *seeds, next;
+	unsigned int i, j, nr_seeds = 1;
 	struct rnd_state rnd;
-	unsigned int i;
+	bool ok = true;
 
+	if (!random)
+		return true;
+	seeds = kunit_kcalloc(search->test, SCHEDULE_MAX_SEEDS, sizeof(*seeds), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(search->test, seeds);
+	memcpy(seeds[0].trace, search->trace, sizeof(seeds[0].trace));
+	seeds[0].nr_trace = search->nr_trace;
+
+	coverage_forget();
 	prandom_seed_state(&rnd, seed);
-	for (i = 0; i < random; i++) {
-		struct schedule schedule;
-
-		random_schedule(search, &rnd, &schedule);
-		if (!search_run(search, &schedule))
-			return false;
+	for (i = 0; ok && i < random; i++) {
+		next = seeds[prandom_u32_state(&rnd) % nr_seeds];
+		for (j = prandom_u32_state(&rnd) % SCHEDULE_MAX_RANDOM + 1; j--;)
+			seed_add_actor(search, &next, &rnd);
+		ok = search_run(search, &next.schedule);
+		if (ok && coverage_is_new()) {
+			search->stats->fresh++;
+			if (nr_seeds < SCHEDULE_MAX_SEEDS && !schedule_current.missed)
+				seed_set(&seeds[nr_seeds++], &next.schedule);
+		}
 	}
-	return true;
+	return ok;
 }
 
 static void schedule_replay(struct kunit *test,
@@ -1131,6 +1299,9 @@ void schedule_run_all(struct kunit *test, const struct schedule_model *model)
 			   stats.ran, search->nr_trace, model->nr_actors,
 			   ktime_ms_delta(ktime_get(), start), stats.illegal,
 			   stats.same);
+	if (stats.fresh)
+		kunit_info(test, "%lu of %u random schedules took a branch that none had taken before",
+			   stats.fresh, random);
 }
 
 /**

@@ -5,8 +5,8 @@
  * include/kunit/schedule.h.
  *
  * Who may have to wait for the driver is a thread of its own. The driver goes
- * on when that has ended, or waits for a mutex: nobody but the driver can
- * release it then.
+ * on when that has ended, or waits for a mutex or for its work: nobody but the
+ * driver can end that then.
  */
 #include <kunit/memory_compat.h>
 #include <kunit/schedule.h>
@@ -14,6 +14,7 @@
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/sched/task.h>
+#include <linux/workqueue.h>
 
 #include "virtio_mem_kunit.h"
 
@@ -21,6 +22,7 @@
  * enum vmr_point - where others can step in
  * @VMR_WORK: the driver begins to work
  * @VMR_CONFIG_READ: it is about to read the configuration of the device
+ * @VMR_CONFIG_WAS_READ: it has, and will not see any more that it changes
  * @VMR_FAKE_OFFLINE: it is about to take pages from the buddy
  * @VMR_SET_FAKE_OFFLINE: it has them, and is about to mark them
  * @VMR_REQUEST: it is about to make a request
@@ -31,6 +33,7 @@
 enum vmr_point {
 	VMR_WORK,
 	VMR_CONFIG_READ,
+	VMR_CONFIG_WAS_READ,
 	VMR_FAKE_OFFLINE,
 	VMR_SET_FAKE_OFFLINE,
 	VMR_REQUEST,
@@ -42,6 +45,7 @@ enum vmr_point {
 static const struct schedule_point vmr_points[] = {
 	[VMR_WORK]		= { "work" },
 	[VMR_CONFIG_READ]	= { "config_read" },
+	[VMR_CONFIG_WAS_READ]	= { "config_was_read" },
 	[VMR_FAKE_OFFLINE]	= { "fake_offline" },
 	[VMR_SET_FAKE_OFFLINE]	= { "set_fake_offline" },
 	[VMR_REQUEST]		= { "request" },
@@ -52,18 +56,26 @@ static const struct schedule_point vmr_points[] = {
 
 /**
  * struct vmr_thread - somebody who may have to wait for the driver
+ * @run: what it does. Returns 0, or an error.
+ * @what: the same in words
+ * @waits_for_work: it waits until the driver does not work, not for a mutex
  * @task: the thread, or NULL
  * @done: it has ended
  * @timer: interrupts it if it does not end
- * @online: whether it onlines memory, rather than offlines it
  * @ret: what came of it
  */
 struct vmr_thread {
+	int (*run)(void);
+	const char *what;
+	bool waits_for_work;
 	struct task_struct *task;
 	struct completion done;
 	struct timer_list timer;
-	bool online;
 	int ret;
+};
+
+enum vmr_who {
+	VMR_OFFLINE, VMR_ONLINE, VMR_SUSPEND, VMR_UNLOAD, VMR_NR_THREADS,
 };
 
 /**
@@ -72,9 +84,14 @@ struct vmr_thread {
  * @before: the size before the operation, in bytes
  * @after: the size that the operation is about
  * @online_type: the kind of zone
- * @thread: offlines the first memory block, and onlines it
+ * @thread: those who may have to wait, see &enum vmr_who
  * @isolation_is_kept: see schedule_isolation_is_kept()
  * @held: a page that an actor holds a reference to
+ * @was_held: ... or held one
+ * @disturbed: an actor did what may keep the driver from what it is to do
+ * @config_ops: those of the transport
+ * @our_config_ops: the same, with a hook
+ * @has_read_size: the driver has just read the requested size
  * @note_plug: the hook of the fixture
  */
 struct vmr {
@@ -82,9 +99,14 @@ struct vmr {
 	u64 before;
 	u64 after;
 	enum mmop online_type;
-	struct vmr_thread thread[2];
+	struct vmr_thread thread[VMR_NR_THREADS];
 	bool isolation_is_kept;
 	struct page *held;
+	bool was_held;
+	bool disturbed;
+	const struct virtio_config_ops *config_ops;
+	struct virtio_config_ops our_config_ops;
+	bool has_read_size;
 	void (*note_plug)(struct virtio_mem_device *dev, unsigned long block,
 			  unsigned long nr_blocks, bool plug);
 };
@@ -99,10 +121,15 @@ static struct vmr *vmr;
 static int vmr_thread_run(void *arg)
 {
 	struct vmr_thread *thread = arg;
+	int nr_warnings;
 
-	thread->ret = thread->online ?
-		      vmt_online(vmr->vmt, 0, vmr->online_type) :
-		      vmt_offline(vmr->vmt, 0);
+	/* Offlining warns once about a page that somebody else has a reference to. */
+	kunit_warning_suppress(vmr->vmt->test) {
+		thread->ret = thread->run();
+		nr_warnings = kunit_suppressed_warning_count(__kunit_suppress);
+	}
+	if (nr_warnings > READ_ONCE(vmr->was_held))
+		schedule_fail("who is to %s is warned %d times", thread->what, nr_warnings);
 	complete(&thread->done);
 	/* Interrupted or not, wait to be joined. */
 	clear_thread_flag(TIF_SIGPENDING);
@@ -116,7 +143,14 @@ static void vmr_thread_interrupt(struct timer_list *timer)
 	set_tsk_thread_flag(thread->task, TIF_SIGPENDING);
 }
 
-/* Let a thread run until it has ended, or waits for a mutex. */
+static bool vmr_thread_waits(const struct vmr_thread *thread)
+{
+	if (thread->waits_for_work)
+		return READ_ONCE(thread->task->__state) & TASK_UNINTERRUPTIBLE;
+	return is_blocked_on_mutex(thread->task);
+}
+
+/* Let a thread run until it has ended, or waits for the driver. */
 static void vmr_thread_start(struct vmr_thread *thread)
 {
 	unsigned int waits = 0, i;
@@ -140,11 +174,10 @@ static void vmr_thread_start(struct vmr_thread *thread)
 			complete(&thread->done);
 			return;
 		}
-		waits = is_blocked_on_mutex(thread->task) ? waits + 1 : 0;
+		waits = vmr_thread_waits(thread) ? waits + 1 : 0;
 	}
 	if (waits < 2)
-		schedule_fail("who is to %sline memory is stuck",
-			      thread->online ? "on" : "off");
+		schedule_fail("who is to %s is stuck", thread->what);
 }
 
 static int vmr_thread_join(struct vmr_thread *thread)
@@ -164,29 +197,94 @@ static void vmr_join(struct vmr_thread *thread)
 
 	if (ret == -EINTR && !vmr->isolation_is_kept)
 		return;
+	/* A driver that is unloaded takes along what is offline. */
+	if (ret == -ENODEV && vmr->vmt->unloaded)
+		return;
 	/* Somebody else may use the memory, or have done it already. */
 	if (ret < 0 && ret != -EBUSY && ret != -EAGAIN)
-		schedule_fail("%slining returns %d", thread->online ? "on" : "off",
-			      ret);
+		schedule_fail("who is to %s gets %d", thread->what, ret);
 }
 
 static void vmr_step_in(struct vmr_thread *thread)
 {
+	vmr->disturbed = true;
 	vmr_thread_start(thread);
 	/* In the wild, the driver does not wait for this one to wait. */
 	if (schedule_is_wild())
 		vmr_join(thread);
 }
 
+static int vmr_offline(void)
+{
+	return vmt_offline(vmr->vmt, 0);
+}
+
 static void offline_block(void *ctx)
 {
-	vmr_step_in(&vmr->thread[0]);
+	vmr_step_in(&vmr->thread[VMR_OFFLINE]);
+}
+
+static int vmr_online(void)
+{
+	return vmt_online(vmr->vmt, 0, vmr->online_type);
 }
 
 static void online_block(void *ctx)
 {
-	vmr_step_in(&vmr->thread[1]);
+	vmr_step_in(&vmr->thread[VMR_ONLINE]);
 }
+
+/* The system suspends, once nothing works that it has to freeze, and resumes. */
+static int vmr_suspend(void)
+{
+#ifdef CONFIG_PM_SLEEP
+	struct virtio_device *vdev = &vmr->vmt->dev.vk.vdev;
+	int ret;
+
+	if (!virtio_kunit_is_bound(&vmr->vmt->dev.vk))
+		return 0;
+	freeze_workqueues_begin();
+	/* Long enough for who looks now and then to see that it waits. */
+	while (freeze_workqueues_busy())
+		schedule_timeout_uninterruptible(4);
+	ret = virtio_device_freeze(vdev);
+	if (!ret)
+		ret = virtio_device_restore(vdev);
+	thaw_workqueues();
+	return ret;
+#else
+	return 0;
+#endif
+}
+
+static void suspend(void *ctx)
+{
+	/* In the wild, nobody freezes those who use the driver meanwhile. */
+	if (!schedule_is_wild())
+		vmr_step_in(&vmr->thread[VMR_SUSPEND]);
+}
+
+/* Somebody unloads the driver, which leaves its memory behind. */
+static int vmr_unload(void)
+{
+	if (virtio_kunit_is_bound(&vmr->vmt->dev.vk))
+		vmt_unbind(vmr->vmt);
+	return 0;
+}
+
+static void unload(void *ctx)
+{
+	/* In the wild, these may use it at any time. */
+	if (!schedule_is_wild())
+		vmr_step_in(&vmr->thread[VMR_UNLOAD]);
+}
+
+static const struct vmr_thread vmr_threads[] = {
+	[VMR_OFFLINE] = { vmr_offline, "offline memory" },
+	[VMR_ONLINE] = { vmr_online, "online memory" },
+	[VMR_SUSPEND] = { vmr_suspend, "suspend", .waits_for_work = true },
+	[VMR_UNLOAD] = { vmr_unload, "unload the driver", .waits_for_work = true },
+};
 
 static void resize_back(void *ctx)
 {
@@ -209,6 +307,7 @@ static void answer_busy(void *ctx)
 		.nth = 1, .last = 1, .answer = VIRTIO_MEM_RESP_BUSY,
 	};
 
+	vmr->disturbed = true;
 	virtio_mem_device_except(&vmr->vmt->dev, &exception);
 }
 
@@ -216,13 +315,16 @@ static void get_unplugged(void *ctx)
 {
 	struct page *page;
 
+	vmr->disturbed = true;
 	/* In the wild, memory must not go online in between: counts start anew. */
 	if (schedule_is_wild())
 		get_online_mems();
 	page = pfn_to_online_page(vmt_pfn(vmr->vmt, VMT_MB) - 1);
 	/* Who walks pfns takes a reference to whatever is there. */
-	if (page && get_page_unless_zero(page))
+	if (page && get_page_unless_zero(page)) {
+		WRITE_ONCE(vmr->was_held, true);
 		vmr->held = page;
+	}
 }
 
 static void put_unplugged(void *ctx)
@@ -234,21 +336,26 @@ static void put_unplugged(void *ctx)
 		put_online_mems();
 }
 
-#define VMR_STEP(first)								\
+#define VMR_SIZE	BIT(0)
+
+#define VMR_STEP(first, bits)							\
 	{ .step = { { .name = #first, .run = first, .sleeps = true } },		\
-	  .touches = U32_MAX }
-#define VMR_STEPS(first, second)						\
+	  .touches = bits }
+#define VMR_STEPS(first, second, bits)						\
 	{ .step = { { .name = #first, .run = first, .sleeps = true },		\
 		    { .name = #second, .run = second, .sleeps = true } },	\
-	  .touches = U32_MAX }
+	  .touches = bits }
 
 static const struct schedule_actor vmr_actors[] = {
-	VMR_STEP(offline_block),
-	VMR_STEP(online_block),
-	VMR_STEPS(resize_back, resize_again),
-	VMR_STEP(resize_more),
-	VMR_STEP(answer_busy),
-	VMR_STEPS(get_unplugged, put_unplugged),
+	VMR_STEP(offline_block, VMR_SIZE),
+	VMR_STEP(online_block, VMR_SIZE),
+	VMR_STEPS(resize_back, resize_again, VMR_SIZE),
+	VMR_STEP(resize_more, VMR_SIZE),
+	VMR_STEP(answer_busy, VMR_SIZE),
+	VMR_STEPS(get_unplugged, put_unplugged, VMR_SIZE),
+	/* Whatever others do, these wait for the driver to end its work. */
+	VMR_STEP(suspend, 0),
+	VMR_STEP(unload, 0),
 };
 
 /*
@@ -263,8 +370,21 @@ static bool vmr_is_operation(void)
 static void vmr_config_read(struct virtio_mem_device *dev, unsigned int offset)
 {
 	/* Each field is read in one go, and all of them are read. */
-	if (offset == offsetof(struct virtio_mem_config, requested_size))
+	if (offset == offsetof(struct virtio_mem_config, requested_size)) {
+		vmr->has_read_size = true;
 		schedule_point(VMR_CONFIG_READ);
+	}
+}
+
+/* The driver compares it to see whether what it has read belongs together. */
+static u32 vmr_generation(struct virtio_device *vdev)
+{
+	const u32 generation = vmr->config_ops->generation(vdev);
+
+	if (vmr->has_read_size)
+		schedule_point(VMR_CONFIG_WAS_READ);
+	vmr->has_read_size = false;
+	return generation;
 }
 
 static void vmr_plug(struct virtio_mem_device *dev, unsigned long block,
@@ -351,7 +471,11 @@ static void vmr_settle(u64 size)
 static void vmr_prepare(void *ctx)
 {
 	vmr->held = NULL;
+	vmr->was_held = false;
+	/* Registering the device makes it forget them. */
+	vmr->vmt->dev.vk.vdev.config = &vmr->our_config_ops;
 	vmr_settle(vmr->before);
+	vmr->disturbed = false;
 }
 
 static void vmr_run(void *ctx)
@@ -369,14 +493,24 @@ static void vmr_check(void *ctx)
 	struct vmt *vmt = vmr->vmt;
 	const enum kunit_status status = vmt->test->status;
 	u64 size;
+	int i;
 
-	vmr_join(&vmr->thread[0]);
-	vmr_join(&vmr->thread[1]);
+	for (i = 0; i < VMR_NR_THREADS; i++)
+		vmr_join(&vmr->thread[i]);
 	vmt_settle(vmt);
 
 	vmt->test->status = KUNIT_SUCCESS;
 	vmt_expect_consistent(vmt);
+	if (vmt->unloaded) {
+		vmt_remove(vmt);
+		vmt_bind(vmt, vmr->before);
+	}
 	size = READ_ONCE(vmt->dev.config.requested_size);
+	/* Whoever is not disturbed has to get there without being told again. */
+	if (!vmr->disturbed && virtio_mem_device_plugged_size(&vmt->dev) != size)
+		schedule_fail("%llu MiB are plugged instead of %llu",
+			      virtio_mem_device_plugged_size(&vmt->dev) / SZ_1M,
+			      size / SZ_1M);
 	vmr_settle(size);
 	if (!vmt_is_online(vmt, 0))
 		schedule_fail("memory does not go online when all rest");
@@ -403,10 +537,14 @@ static void vmr_unhook(void *unused)
 {
 	vmr->vmt->dev.config_read = NULL;
 	vmr->vmt->dev.plug = vmr->note_plug;
+	vmr->vmt->dev.vk.vdev.config = vmr->config_ops;
 }
 
 static void vmr_hook(struct kunit *test)
 {
+	vmr->config_ops = vmr->vmt->dev.vk.vdev.config;
+	vmr->our_config_ops = *vmr->config_ops;
+	vmr->our_config_ops.generation = vmr_generation;
 	vmr->note_plug = vmr->vmt->dev.plug;
 	vmr->vmt->dev.plug = vmr_plug;
 	vmr->vmt->dev.config_read = vmr_config_read;
@@ -467,8 +605,11 @@ static void resizing_stands_every_schedule(struct kunit *test)
 	vmr->online_type = param->online_type;
 	vmr->before = VMT_MB / 2 + param->before * VMT_SB;
 	vmr->after = VMT_MB / 2 + param->after * VMT_SB;
-	vmr->thread[1].online = true;
-	vmr->vmt = vmt_probe(test, param->online_type, 1, vmr->before);
+	memcpy(vmr->thread, vmr_threads, sizeof(vmr->thread));
+	vmr->vmt = vmt_new(test, param->online_type, 1, VMT_SB);
+	/* Without it, nobody may suspend. */
+	vmr->vmt->dev.vk.features |= BIT_ULL(VIRTIO_MEM_F_PERSISTENT_SUSPEND);
+	vmt_bind(vmr->vmt, vmr->before);
 	vmr->isolation_is_kept =
 		schedule_isolation_is_kept(test, vmt_pfn(vmr->vmt, 0));
 	vmr_hook(test);
