@@ -31,6 +31,7 @@ from guest.build import KUNIT_PY, Kernel
 from guest.verdict import Verdict, before_any_case, judge, ktap, last_boot
 
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
+PIDFILE = "qemu.pid"
 # QEMU's last words, after whatever the kernel was about to say.
 TERMINATED = re.compile(r"qemu-system-\S+: terminating on signal \d+")
 # What kunit.py says when it ends a boot that takes too long.
@@ -92,7 +93,7 @@ def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int, judge_by: O
     if binary and not shutil.which(binary):
         raise Fail(Exit.MISSING, f"{binary} is not there any more",
                    "install it again, and run the same command again")
-    results, pidfile = kernel.out / "results.json", kernel.out / "qemu.pid"
+    results, pidfile = kernel.out / "results.json", kernel.out / PIDFILE
     path = kernel.out / "test.log"
     for old in (results, pidfile, path, kernel.out / "results.junit.xml"):
         old.unlink(missing_ok=True)
@@ -186,6 +187,11 @@ def _left(pidfile: Path) -> bool:
             os.kill(int(process.name), signal.SIGKILL)
     pidfile.unlink()
     return True
+
+
+def end(kernel: Kernel) -> None:
+    """End a boot that another thread waits for; it then fails, as if QEMU had been killed."""
+    _left(kernel.out / PIDFILE)
 
 
 def keep(kernel: Kernel, folder: Path) -> str:

@@ -154,7 +154,7 @@ class Planted:
         if any(store.load(job.key) is None for job in work):
             self.alone = self.guests(ALONE, True, Search)
             self.others = self.guests(OTHERS, True, Run)
-        kept = jobs.campaign("races", work, store, jobs.Pool(self._try, self.stop.set, 1),
+        kept = jobs.campaign("races", work, store, jobs.Pool(self._try, self.stop.set, self.setup.jobs),
                              lambda job, held, _: result(Result(job.bug, **held).row()))
         return [Result(job.bug, **kept[job.key]) for job in work]
 

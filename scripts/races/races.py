@@ -10,15 +10,20 @@ KCSAN, or with --config=debug, with lockdep and KASAN.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from pathlib import Path
 from typing import List
 
+from base import jobs
+from base.files import fresh
 from base.outcome import Exit
 from base.progress import result
-from guest import job, verb
+from guest import boot, job, verb
+from guest.build import STATE, Kernel
+from guest.resizer import together
 from guest.setup import Setup
-from guest.verdict import Verdict
+from guest.verdict import Verdict, suites
 from races import planted, search, wild
 from series.worktree import Source
 
@@ -50,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--replay", type=schedule, metavar="SCHEDULE",
                        help="only this one, as a failure prints it")
     group.add_argument("--random", type=number, default=0, metavar="N",
-                       help="so many random ones for each operation as well, with more actors")
+                       help="so many random ones for each operation as well, with more actors; "
+                       "in a kernel with --kconfig_add=CONFIG_KCOV=y, made from those that took "
+                       "another way through the kernel")
     group.add_argument("--seed", type=number, default=1, metavar="N",
                        help="where their sequence, or chance in the wild, starts "
                        "(default: %(default)s)")
@@ -70,13 +77,49 @@ def parameters(args: argparse.Namespace) -> List[str]:
     return [f"races.depth={search.ALL}", f"races.random={args.random}", f"races.seed={args.seed}"]
 
 
+def beside(kernel: Kernel, name: str) -> Kernel:
+    """The same kernel for another guest at the same time, in a folder of its own."""
+    out = fresh(kernel.state / name)
+    for file in (".config", str(kernel.guest["kernel_path"])):
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).symlink_to(kernel.out / file)
+    (out / STATE).mkdir()
+    return dataclasses.replace(kernel, out=out)
+
+
+def side_by_side(kernel: Kernel, folder: Path) -> Verdict:
+    """Boot once for each suite, as each keeps a processor busy. All but the first have a folder."""
+    given = kernel.setup.kunit_args
+    if search.SUITES not in given:
+        return boot.boot(kernel)
+    guests = [dataclasses.replace(
+        beside(kernel, suite) if suite != search.EACH[0] else kernel,
+        setup=dataclasses.replace(kernel.setup, kunit_args=tuple(
+            suite if word == search.SUITES else word for word in given)))
+        for suite in search.EACH]
+
+    def stop() -> None:
+        for guest in guests:
+            boot.end(guest)
+    pool: jobs.Pool[Kernel, Verdict] = jobs.Pool(boot.boot, stop, len(guests))
+    ended = {done[0].out: done[1] for done in pool.run(guests) if done and done[1]}
+    for guest, suite in list(zip(guests, search.EACH))[1:]:
+        log, verdict = boot.keep(guest, folder / suite), ended[guest.out]
+        if verdict.code is not Exit.OK:
+            for line in job.lines(suites(log), verdict, log):
+                result(line)
+    return together([ended[guest.out] for guest in guests])
+
+
 def races(source: Source, setup: Setup, folder: Path) -> Verdict:
     """The whole way from source to verdict."""
-    verdict = job.run(source, setup, folder, search.describe)
-    log = folder / "test.log"
-    if log.is_file():
-        for figures in search.FIGURES.finditer(log.read_text(errors="replace")):
-            result(figures.group(1))
+    verdict = job.run(source, setup, folder, search.describe,
+                      lambda kernel: side_by_side(kernel, folder))
+    for log in (folder / "test.log", *(folder / suite / "test.log" for suite in search.EACH[1:])):
+        if log.is_file():
+            text = log.read_text(errors="replace")
+            for figures in (*search.FIGURES.finditer(text), *search.RANDOM.finditer(text)):
+                result(figures.group(1))
     return verdict
 
 

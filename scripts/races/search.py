@@ -11,10 +11,13 @@ from guest.build import Kernel
 from guest.setup import Setup
 from series.worktree import Tree
 
+EACH = ("offline_skippable_races", "virtio_mem_races")
 SUITES = "*races"
 ALL = 2  # the parameter races.depth: also two actors at once
 # What a suite says about a search, behind its name.
 FIGURES = re.compile(r"# \w+: (\d+ schedules of .* in (\d+) ms; .*)$", re.MULTILINE)
+# ... and about the random ones of it, if the kernel can tell.
+RANDOM = re.compile(r"# \w+: (\d+ of \d+ random schedules .*)$", re.MULTILINE)
 # ... about a schedule that fails, and when it does not come to its end.
 FAILURE = re.compile(r"schedule=(\S+) fails: (.*) \(found by schedule (\d+)\)")
 LAST_WORDS = re.compile(r"schedule: (\S+): (.*)")

@@ -2,17 +2,21 @@
 from __future__ import annotations
 
 import argparse
-import unittest
+from fnmatch import fnmatchcase
 
 import main
+from base.files import REPO
+from guest.build import Kernel
+from guest.setup import Setup
 from races import races, search
+from tests import fixture
 
 
 def parsed(*words: str) -> argparse.Namespace:
     return main.parser_of("races").parse_args(words)
 
 
-class RacesTest(unittest.TestCase):
+class RacesTest(fixture.Case):
     def test_all_schedules_run_by_default(self) -> None:
         self.assertIn("races.depth=2", races.parameters(parsed()))
 
@@ -26,6 +30,21 @@ class RacesTest(unittest.TestCase):
         for text in ("", "get_lru@scan.1", "offline_movable:get_lru panic=1"):
             with self.subTest(text), self.assertRaises(argparse.ArgumentTypeError):
                 races.schedule(text)
+
+    def test_each_suite_has_a_guest(self) -> None:
+        for name in search.EACH:
+            self.assertTrue(fnmatchcase(name, search.SUITES))
+            self.assertTrue(any(f'.name = "{name}"' in path.read_text() for folder in (
+                "mm/tests", "drivers/virtio/tests") for path in (REPO / folder).glob("*.c")))
+
+    def test_a_guest_beside_another_has_a_folder_of_its_own(self) -> None:
+        kernel = Kernel(self.kernel, self.root / "out", Setup(), {"kernel_path": "boot/image"})
+        fixture.lay(self.root / "out", {".config": "CONFIG_KUNIT=y\n", "boot/image": "kernel"})
+        other = races.beside(kernel, "virtio_mem_races")
+        self.assertNotEqual(other.out, kernel.out)
+        self.assertEqual(other.image.read_text(), "kernel")
+        self.assertTrue(other.has("CONFIG_KUNIT"))
+        self.assertTrue(other.state.is_dir())
 
     def test_the_figures_of_a_search_are_found(self) -> None:
         log = ("[    0.4]     # offlining_stands_every_schedule: 641 schedules of 80 points and "
