@@ -3,6 +3,7 @@
  * KUnit tests for the virtio-mem driver: what it does when memory cannot be
  * plugged or unplugged at once: whether, when and how often it tries again.
  */
+#include <kunit/known_bug.h>
 #include <kunit/test.h>
 #include <linux/gfp.h>
 #include <linux/iopoll.h>
@@ -602,6 +603,42 @@ static void unloading_waits_for_the_last_answer(struct kunit *test)
 		vmt_expect_block(vmt, 0, true);
 }
 
+/* So often does the driver try again what it is refused before it is let go. */
+#define ENDLESS	100
+
+/*
+ * Unloading virtio-mem ends, though the device refuses what the driver requests, as
+ * it wants less by then, and nobody tells the driver any more.
+ */
+static void unloading_ends_though_requests_are_refused(struct kunit *test)
+{
+	const u64 size = VMT_MB + VMT_SB;
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2, 0);
+	struct vmt_work *work;
+	unsigned int nr;
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
+	});
+	virtio_mem_device_resize(&vmt->dev, size);
+	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
+	work = start_vmt_work(vmt, unbind);
+	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
+
+	virtio_mem_device_resize(&vmt->dev, VMT_MB);
+	virtio_mem_device_release(&vmt->dev);
+	read_poll_timeout(READ_ONCE, nr, READ_ONCE(work->done) || nr >= ENDLESS,
+			  USEC_PER_MSEC, 5 * USEC_PER_SEC, false, vmt->dev.nr_since);
+	/* Let it have what it requests, so that it ends. */
+	virtio_mem_device_resize(&vmt->dev, size);
+	flush_work(&work->work);
+	if (nr >= ENDLESS)
+		kunit_known_bug(test, "virtio-mem-stop-when-removed",
+				"the driver went on requesting what it was refused");
+	KUNIT_EXPECT_EQ(test, 2, vmt->dev.nr_since);
+	KUNIT_EXPECT_EQ(test, VMT_MB, virtio_mem_device_plugged_size(&vmt->dev));
+}
+
 static void thaw_offline_pages(void *unused)
 {
 	page_offline_thaw();
@@ -645,6 +682,7 @@ static struct kunit_case virtio_mem_retry_cases[] = {
 	KUNIT_CASE(online_big_blocks_stay_if_told_so),
 	KUNIT_CASE(big_blocks_shrink_in_order),
 	KUNIT_CASE_PARAM(unloading_waits_for_the_last_answer, held_gen_params),
+	KUNIT_CASE(unloading_ends_though_requests_are_refused),
 	KUNIT_CASE(onlining_may_sleep),
 	{}
 };
