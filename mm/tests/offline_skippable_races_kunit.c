@@ -741,6 +741,17 @@ static void poison_skippable(void *ctx)
 	race->poisoned = true;
 }
 
+/* Another task would take mf_mutex, so the offliner's locks do not count. */
+static int unpoison(unsigned long pfn)
+{
+	int ret;
+
+	lockdep_off();
+	ret = unpoison_memory(pfn);
+	lockdep_on();
+	return ret;
+}
+
 static void unpoison_skippable(void *ctx)
 {
 	struct page *page = pfn_to_page(skippable_pfn());
@@ -761,10 +772,7 @@ static void unpoison_skippable(void *ctx)
 		ClearPageHWPoison(page);
 		return;
 	}
-	/* Another task would take mf_mutex, so the offliner's locks do not count. */
-	lockdep_off();
-	ret = unpoison_memory(skippable_pfn());
-	lockdep_on();
+	ret = unpoison(skippable_pfn());
 #endif
 	if (!ret)
 		schedule_fail("a skippable page gets unpoisoned");
@@ -1084,12 +1092,9 @@ static void take_back(unsigned long pfn, bool *is_offline)
 		num_poisoned_pages_sub(pfn, 1);
 		return;
 	}
-	/* Another task would take mf_mutex, so the offliner's locks do not count. */
-	lockdep_off();
-	if (unpoison_memory(pfn))
+	if (unpoison(pfn))
 		schedule_fail("page %lu does not get unpoisoned",
 			      pfn - race->ph->start_pfn);
-	lockdep_on();
 }
 
 static void soft_offline_free(void *ctx)

@@ -571,6 +571,21 @@ static const struct held_param held_params[] = {
 
 KUNIT_ARRAY_PARAM_DESC(held, held_params, desc);
 
+/* Request a size, and unload the driver while it waits for its first answer. */
+static struct vmt_work *unbind_while_held(struct vmt *vmt, u64 size)
+{
+	struct vmt_work *work;
+
+	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
+		.nth = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
+	});
+	virtio_mem_device_resize(&vmt->dev, size);
+	KUNIT_ASSERT_TRUE(vmt->test, virtio_mem_device_wait_held(&vmt->dev));
+	work = start_vmt_work(vmt, unbind);
+	KUNIT_EXPECT_TRUE(vmt->test, vmt_work_waits(work));
+	return work;
+}
+
 /*
  * Unloading virtio-mem waits until the device has answered the last request, and
  * after that, pages match what is plugged.
@@ -586,13 +601,7 @@ static void unloading_waits_for_the_last_answer(struct kunit *test)
 				    param->plug ? 0 : VMT_MB);
 	struct vmt_work *work;
 
-	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
-		.nth = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
-	});
-	virtio_mem_device_resize(&vmt->dev, size);
-	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
-	work = start_vmt_work(vmt, unbind);
-	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
+	work = unbind_while_held(vmt, size);
 
 	virtio_mem_device_release(&vmt->dev);
 	flush_work(&work->work);
@@ -617,13 +626,7 @@ static void unloading_ends_though_requests_are_refused(struct kunit *test)
 	struct vmt_work *work;
 	unsigned int nr;
 
-	virtio_mem_device_except(&vmt->dev, &(struct virtio_mem_exception){
-		.nth = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
-	});
-	virtio_mem_device_resize(&vmt->dev, size);
-	KUNIT_ASSERT_TRUE(test, virtio_mem_device_wait_held(&vmt->dev));
-	work = start_vmt_work(vmt, unbind);
-	KUNIT_EXPECT_TRUE(test, vmt_work_waits(work));
+	work = unbind_while_held(vmt, size);
 
 	virtio_mem_device_resize(&vmt->dev, VMT_MB);
 	virtio_mem_device_release(&vmt->dev);
