@@ -247,25 +247,6 @@ static inline long nr_vmalloc_pages(void)
 }
 #endif
 
-#ifdef PAGE_SNAPSHOT_FAITHFUL
-/**
- * read_page_flags() - look at a page as /proc/kpageflags does
- * @page: the page, to which there need not be a reference
- */
-static inline void read_page_flags(const struct page *page)
-{
-	struct page_snapshot ps;
-
-	snapshot_page(&ps, page);
-}
-#else
-static inline void read_page_flags(const struct page *page)
-{
-	if (IS_ENABLED(CONFIG_PROC_PAGE_MONITOR))
-		stable_page_flags(page);
-}
-#endif
-
 /* Does the kernel tell who waits for a mutex? */
 #if defined(CONFIG_DEBUG_MUTEXES) || KERNEL_VERSION(6, 17, 0) <= LINUX_VERSION_CODE
 #define BLOCKED_ON_IS_KNOWN	true

@@ -133,6 +133,8 @@ int phantom_write_param(struct kunit *test, const char *name, const char *value)
 const char *phantom_read_param(struct kunit *test, const char *name);
 void phantom_set_default_online_type(struct kunit *test, int online_type);
 struct memory_block *phantom_get_block(struct kunit *test, u64 start);
+struct device_attribute *phantom_find_file(struct kunit *test, struct device *dev,
+					   const char *name);
 const char *phantom_read_file(struct kunit *test, struct device *dev,
 			      const char *name);
 ssize_t phantom_write_file(struct kunit *test, struct device *dev,

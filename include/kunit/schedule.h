@@ -25,6 +25,7 @@
 
 #include <linux/bits.h>
 #include <linux/kprobes.h>
+#include <linux/limits.h>
 #include <linux/types.h>
 
 struct kunit;
@@ -123,6 +124,8 @@ struct schedule_probe {
 	void *instead;
 	struct kprobe kp;
 };
+
+#define SCHEDULE_NO_POINT	UINT_MAX
 
 void schedule_probe_all(struct kunit *test, struct schedule_probe *probe,
 			unsigned int nr);

@@ -7,6 +7,7 @@
 #include <kunit/schedule.h>
 #include <linux/anon_inodes.h>
 #include <linux/completion.h>
+#include <linux/elf.h>
 #include <linux/file.h>
 #include <linux/hugetlb.h>
 #include <linux/kprobes.h>
@@ -15,6 +16,7 @@
 #include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/notifier.h>
 #include <linux/page_reporting.h>
 #include <linux/pagemap.h>
@@ -25,20 +27,24 @@
 #include "../internal.h"
 #include "../page_reporting.h"
 #include "offline_skippable.h"
+#include "user_memory.h"
 
 /*
- * Points. With %RACE_MHP, mem_hotplug_lock is held for writing, and with %RACE_PCP,
- * pcplists are disabled, and nobody else can disable them; everywhere, the thread
- * may sleep.
+ * Points. With %RACE_MHP, mem_hotplug_lock is held for writing; with %RACE_PCP,
+ * pcplists are disabled, and nobody else can disable them; with %RACE_DEVICE, the
+ * device of a memory block is locked, and so is device_hotplug_lock. Everywhere,
+ * the thread may sleep.
  */
 
 #define RACE_MHP	BIT(0)
 #define RACE_PCP	BIT(1)
+#define RACE_DEVICE	BIT(2)
 
 /**
  * enum race_point - where others can step in
  * @RACE_BEFORE: before the memory goes offline
  * @RACE_BETWEEN: it is offline, and about to go online again
+ * @RACE_OFFLINE_DEVICE: the driver core has the memory block go offline
  * @RACE_PCP_DISABLE: offlining begins, nothing has been changed
  * @RACE_LRU_DISABLE: the zone has no pcplists any more
  * @RACE_ISOLATE: nor are there LRU caches; nothing is isolated yet
@@ -56,19 +62,23 @@
  * @RACE_OFFLINE_ISOLATED: they are, and nothing can fail any more
  * @RACE_OFFLINE: the memory is offline. Called before other notifiers
  * @RACE_OFFLINE_LAST: the same, called after other notifiers
+ * @RACE_OFFLINE_UEVENT: user space is about to be told that it is offline
  * @RACE_UNDO_ISOLATE: offlining failed, all is about to be undone; also when
  *	memory was onlined, and its pages are about to be let go
  * @RACE_CANCEL_OFFLINE: offlining failed, nothing is isolated any more
  * @RACE_CANCEL_OFFLINE_LAST: the same, called after other notifiers
+ * @RACE_ONLINE_DEVICE: the driver core has the memory block go online
  * @RACE_GOING_ONLINE: the memory goes online. Called before other notifiers
  * @RACE_GOING_ONLINE_LAST: the same, called after other notifiers
  * @RACE_ONLINE_PAGE: in the online_page callback, before it did anything
  * @RACE_ONLINE: the memory is online. Called before other notifiers
  * @RACE_ONLINE_LAST: the same, called after other notifiers
+ * @RACE_ONLINE_UEVENT: user space is about to be told that it is online
  */
 enum race_point {
 	RACE_BEFORE,
 	RACE_BETWEEN,
+	RACE_OFFLINE_DEVICE,
 	RACE_PCP_DISABLE,
 	RACE_LRU_DISABLE,
 	RACE_ISOLATE,
@@ -85,19 +95,23 @@ enum race_point {
 	RACE_OFFLINE_ISOLATED,
 	RACE_OFFLINE,
 	RACE_OFFLINE_LAST,
+	RACE_OFFLINE_UEVENT,
 	RACE_UNDO_ISOLATE,
 	RACE_CANCEL_OFFLINE,
 	RACE_CANCEL_OFFLINE_LAST,
+	RACE_ONLINE_DEVICE,
 	RACE_GOING_ONLINE,
 	RACE_GOING_ONLINE_LAST,
 	RACE_ONLINE_PAGE,
 	RACE_ONLINE,
 	RACE_ONLINE_LAST,
+	RACE_ONLINE_UEVENT,
 };
 
 static const struct schedule_point race_points[] = {
 	[RACE_BEFORE]			= { "before", .idle = true },
 	[RACE_BETWEEN]			= { "between", .idle = true },
+	[RACE_OFFLINE_DEVICE]		= { "offline_device", RACE_DEVICE },
 	[RACE_PCP_DISABLE]		= { "pcp_disable", RACE_MHP },
 	[RACE_LRU_DISABLE]		= { "lru_disable", RACE_MHP | RACE_PCP },
 	[RACE_ISOLATE]			= { "isolate", RACE_MHP | RACE_PCP },
@@ -114,14 +128,17 @@ static const struct schedule_point race_points[] = {
 	[RACE_OFFLINE_ISOLATED]		= { "offline_isolated", RACE_MHP | RACE_PCP },
 	[RACE_OFFLINE]			= { "offline", RACE_MHP },
 	[RACE_OFFLINE_LAST]		= { "offline_last", RACE_MHP },
+	[RACE_OFFLINE_UEVENT]		= { "offline_uevent", RACE_DEVICE },
 	[RACE_UNDO_ISOLATE]		= { "undo_isolate", RACE_MHP | RACE_PCP },
 	[RACE_CANCEL_OFFLINE]		= { "cancel_offline", RACE_MHP | RACE_PCP },
 	[RACE_CANCEL_OFFLINE_LAST]	= { "cancel_offline_last", RACE_MHP | RACE_PCP },
+	[RACE_ONLINE_DEVICE]		= { "online_device", RACE_DEVICE },
 	[RACE_GOING_ONLINE]		= { "going_online", RACE_MHP },
 	[RACE_GOING_ONLINE_LAST]	= { "going_online_last", RACE_MHP },
 	[RACE_ONLINE_PAGE]		= { "online_page", RACE_MHP },
 	[RACE_ONLINE]			= { "online", RACE_MHP },
 	[RACE_ONLINE_LAST]		= { "online_last", RACE_MHP },
+	[RACE_ONLINE_UEVENT]		= { "online_uevent", RACE_DEVICE },
 };
 
 /* Pages are gone after that, and references to them have to be. */
@@ -132,6 +149,9 @@ static const struct schedule_point race_points[] = {
  * a page in a balloon goes offline, and online again.
  */
 
+/* How many files tell user space about pages. */
+#define RACE_NR_FILES	4
+
 /**
  * struct race - an operation, and what actors did to it
  * @test: the test case
@@ -139,6 +159,10 @@ static const struct schedule_point race_points[] = {
  * @neighbour: a memory block in the same zone, online and skippable
  * @online_type: the kind of zone
  * @blocked: the last page is not skippable
+ * @block: the memory is a memory block, and goes offline as user space has it
+ * @state: the memory block's file that user space reads and writes for that
+ * @valid_zones: another one
+ * @text: what was read from one
  * @before: called before other memory notifiers
  * @after: called after other memory notifiers
  * @balloon: holds one page
@@ -169,6 +193,10 @@ static const struct schedule_point race_points[] = {
  * @report_ended: it has ended
  * @may_report: nobody else does
  * @is_guarded: nobody can allocate phantom memory
+ * @fs: the file system of each file that tells about pages, or NULL
+ * @buffer: a page of user space
+ * @mm: the address space that it is in
+ * @refused: somebody was told to write to @state again later
  * @cleared: an actor cleared the flag of a skippable page
  * @poisoned: an actor set PG_hwpoison
  * @free_is_offline: an actor took a free page out of use
@@ -180,6 +208,10 @@ struct race {
 	struct phantom_memory *neighbour;
 	enum mmop online_type;
 	bool blocked;
+	struct memory_block *block;
+	struct device_attribute *state;
+	struct device_attribute *valid_zones;
+	char *text;
 	struct notifier_block before;
 	struct notifier_block after;
 	struct balloon_dev_info balloon;
@@ -211,6 +243,10 @@ struct race {
 	struct completion report_ended;
 	bool may_report;
 	bool is_guarded;
+	struct vfsmount *fs[RACE_NR_FILES];
+	char __user *buffer;
+	struct mm_struct *mm;
+	struct completion refused;
 	bool cleared;
 	bool poisoned;
 	bool free_is_offline;
@@ -368,7 +404,23 @@ static void race_online_neighbour(void)
 
 static void race_online(void)
 {
-	phantom_online(race->ph, race->online_type);
+	if (race->block)
+		phantom_block_online(race->ph, race->online_type);
+	else
+		phantom_online(race->ph, race->online_type);
+}
+
+static int race_try_offline(void)
+{
+	return race->block ? phantom_block_offline(race->ph) :
+			     phantom_offline(race->ph);
+}
+
+/* Read a file of the memory block, which has one line. */
+static void race_show(struct device_attribute *file)
+{
+	file->show(&race->block->dev, file, race->text);
+	strim(race->text);
 }
 
 /* How often offlining has to warn about the pages as they are. */
@@ -430,6 +482,14 @@ static void race_compare(const struct phantom_snapshot *expected,
 			      when, now.node_present, expected->node_present);
 	if (lru_cache_disabled())
 		schedule_fail("%s, LRU caches are disabled", when);
+}
+
+/* Does the file of the memory block tell what is so? */
+static void race_check_state(bool online)
+{
+	race_show(race->state);
+	if (strcmp(race->text, online ? "online" : "offline"))
+		schedule_fail("the state of the memory block is %s", race->text);
 }
 
 static void race_check_page(unsigned long pfn, bool skippable)
@@ -494,7 +554,7 @@ static bool race_may_warn(int warned)
 static void race_offline(void)
 {
 	kunit_warning_suppress(race->test) {
-		race->ret = phantom_offline(race->ph);
+		race->ret = race_try_offline();
 		race->warned = kunit_suppressed_warning_count(__kunit_suppress);
 	}
 	schedule_rest();
@@ -517,6 +577,8 @@ static void race_check(void *ctx)
 {
 	clear_thread_flag(TIF_SIGPENDING);
 	race_online_neighbour();
+	if (race->block)
+		race_check_state(true);
 	if (race->onlined) {
 		unsigned long pfn;
 
@@ -536,7 +598,7 @@ static void race_check(void *ctx)
 	race->warnings = 0;
 	race->signalled = false;
 	race->may_be_busy = false;
-	race->ret = phantom_offline(race->ph);
+	race->ret = race_try_offline();
 	if (race->ret)
 		schedule_fail("offlining returns %d when all rest", race->ret);
 	else
@@ -1028,16 +1090,109 @@ static void end_report(void *ctx) { }
 static void race_prepare_reports(struct kunit *test) { }
 #endif
 
-/* User space reads /proc/kpageflags. */
+/*
+ * User space reads what the kernel has about pages, and about the contents of
+ * those that have contents.
+ */
+static void race_read(struct file *file, loff_t pos, size_t size)
+{
+	const bool has_none = !current->mm;
+
+	/* As all do in the wild, but not the thread of the test case. */
+	if (has_none)
+		kthread_use_mm(race->mm);
+	for (; size; size -= min(size, PAGE_SIZE)) {
+		if (vfs_read(file, race->buffer, min(size, PAGE_SIZE), &pos) < 0)
+			break;
+	}
+	if (has_none)
+		kthread_unuse_mm(race->mm);
+}
+
+static void read_flags(struct file *file)
+{
+	race_read(file, (loff_t)race->ph->start_pfn * sizeof(u64),
+		  race->ph->nr_pages * sizeof(u64));
+}
+
+/* Which stack allocated a page: of one that is online from this one on. */
+static void read_owner(struct file *file)
+{
+	race_read(file, race->ph->start_pfn, PAGE_SIZE);
+}
+
+/* The contents of a skippable page, which are nobody's business. */
+static void read_core(struct file *file)
+{
+	const unsigned long addr = (unsigned long)pfn_to_kaddr(skippable_pfn());
+	struct elf_phdr phdr;
+	struct elfhdr header;
+	loff_t pos = 0;
+	int i;
+
+	if (kernel_read(file, &header, sizeof(header), &pos) != sizeof(header))
+		return;
+	for (i = 0; i < header.e_phnum; i++) {
+		pos = header.e_phoff + i * sizeof(phdr);
+		if (kernel_read(file, &phdr, sizeof(phdr), &pos) != sizeof(phdr))
+			return;
+		if (phdr.p_type == PT_LOAD && addr >= phdr.p_vaddr &&
+		    addr - phdr.p_vaddr < phdr.p_memsz)
+			race_read(file, phdr.p_offset + addr - phdr.p_vaddr, PAGE_SIZE);
+	}
+}
+
+static const struct race_file {
+	const char *fs;
+	const char *name;
+	void (*read)(struct file *file);
+} race_files[RACE_NR_FILES] = {
+	{ "proc", "kpageflags", read_flags },
+	{ "proc", "kpagecount", read_flags },
+	{ "proc", "kcore", read_core },
+	{ "debugfs", "page_owner", read_owner },
+};
+
 static void read_memmap(void *ctx)
 {
-	unsigned long pfn;
+	unsigned int i;
 
-	for (pfn = race->ph->start_pfn; pfn < phantom_end_pfn(race->ph); pfn += 8) {
-		struct page *page = pfn_to_online_page(pfn);
+	for (i = 0; i < RACE_NR_FILES; i++) {
+		struct file *file;
 
-		if (page)
-			read_page_flags(page);
+		if (!race->fs[i])
+			continue;
+		file = file_open_root_mnt(race->fs[i], race_files[i].name, O_RDONLY, 0);
+		if (IS_ERR(file))
+			continue;
+		race_files[i].read(file);
+		__fput_sync(file);
+	}
+}
+
+static void race_unmount(void *fs)
+{
+	kern_unmount(fs);
+}
+
+static void race_prepare_files(struct kunit *test)
+{
+	unsigned int i;
+
+	race->buffer = (void __user *)map_to_user(test, NULL, PAGE_SIZE);
+	race->mm = current->mm;
+	for (i = 0; i < RACE_NR_FILES; i++) {
+		struct file_system_type *type = get_fs_type(race_files[i].fs);
+		struct vfsmount *fs;
+
+		if (!type)
+			continue;
+		fs = kern_mount(type);
+		put_filesystem(type);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fs);
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test, race_unmount, fs));
+		race->fs[i] = fs;
 	}
 }
 
@@ -1057,6 +1212,59 @@ static void walk_idle(void *ctx)
 			continue;
 		folio_put(folio);
 	}
+}
+
+/*
+ * User space looks at the memory block, and tries to have it go offline itself.
+ */
+
+static void read_block(void *ctx)
+{
+	race_show(race->valid_zones);
+	if (!*race->text)
+		schedule_fail("there is no zone that the memory block may be in");
+	race_show(race->state);
+	if (strcmp(race->text, "online") && strcmp(race->text, "offline") &&
+	    strcmp(race->text, "going-offline"))
+		schedule_fail("the state of the memory block is %s", race->text);
+}
+
+static int race_write_state(void *unused)
+{
+	static const char text[] = "offline";
+	ssize_t ret = race->state->store(&race->block->dev, race->state, text,
+					 strlen(text));
+
+	if (ret != -ERESTARTNOINTR)
+		schedule_fail("writing to the file of the state returns %zd", ret);
+	clear_thread_flag(TIF_SIGPENDING);
+	complete(&race->refused);
+	return 0;
+}
+
+static void write_state(void *ctx)
+{
+	/* In the wild, the memory may well go offline. */
+	if (schedule_is_wild())
+		return;
+	reinit_completion(&race->refused);
+	if (IS_ERR(kthread_run(race_write_state, NULL, "races")))
+		schedule_fail("no memory for a thread");
+	else
+		wait_for_completion(&race->refused);
+}
+
+static void race_prepare_block(struct kunit *test)
+{
+	struct device *dev;
+
+	race->block = phantom_get_block(test, race->ph->start);
+	dev = &race->block->dev;
+	race->state = phantom_find_file(test, dev, "state");
+	race->valid_zones = phantom_find_file(test, dev, "valid_zones");
+	race->text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, race->text);
+	init_completion(&race->refused);
 }
 
 /*
@@ -1149,16 +1357,21 @@ static void online_neighbour(void *ctx)
 	}
 
 static const struct schedule_actor race_actors[] = {
+	{ RACE_STEP(read_block), 0 },
+	{ RACE_STEP(write_state, .only = (u32)~(BIT(RACE_BEFORE) | BIT(RACE_BETWEEN))),
+	  0 },
+	/* All of the above are about a memory block, and nothing else. */
+	{ RACE_STEP(veto, .only = BIT(RACE_GOING_OFFLINE) |
+			      BIT(RACE_GOING_OFFLINE_LAST)), TOUCH_ALL },
+	{ RACE_STEP(interrupt), TOUCH_ALL },
+	{ RACE_STEP(read_memmap), 0 },
 	{ RACE_STEPS(get_skippable, put_skippable), TOUCH_SKIPPABLE },
+	/* All of the above are tried with a memory block, which takes long. */
 	{ RACE_STEPS(get_free, put_free), TOUCH_FREE },
 	{ RACE_STEPS(get_lru, put_lru), TOUCH_LRU },
 	{ RACE_STEPS(poison_skippable, unpoison_skippable), TOUCH_SKIPPABLE },
 	{ RACE_STEPS(clear_flag, set_flag), TOUCH_SKIPPABLE },
-	{ RACE_STEP(veto, .only = BIT(RACE_GOING_OFFLINE) |
-			      BIT(RACE_GOING_OFFLINE_LAST)), TOUCH_ALL },
-	{ RACE_STEP(interrupt), TOUCH_ALL },
 	{ RACE_STEP(drain), TOUCH_FREE | TOUCH_LRU },
-	{ RACE_STEP(read_memmap), 0 },
 	{ RACE_STEP(walk_idle, .latest = RACE_LATEST), TOUCH_LRU },
 	/* The offliner waits for these, and only a kprobe hears of it. */
 	{ RACE_STEPS(get_balloon, put_balloon), TOUCH_BALLOON },
@@ -1174,13 +1387,14 @@ static const struct schedule_actor race_actors[] = {
 	{ RACE_SOFT_OFFLINE(soft_offline_lru, unpoison_lru), TOUCH_LRU },
 	{ .step = {
 		{ .name = "offline_neighbour", .run = offline_neighbour,
-		  .sleeps = true, .locks = RACE_MHP },
+		  .sleeps = true, .locks = RACE_MHP | RACE_DEVICE },
 		{ .name = "online_neighbour", .run = online_neighbour,
-		  .sleeps = true, .locks = RACE_MHP } }, TOUCH_ALL },
+		  .sleeps = true, .locks = RACE_MHP | RACE_DEVICE } }, TOUCH_ALL },
 };
 
-/* How many of them need no kprobes. */
-#define RACE_NR_WITHOUT_KPROBES	10
+#define RACE_FIRST_OF_PAGES		2
+#define RACE_END_OF_BLOCK		6
+#define RACE_END_WITHOUT_KPROBES	12
 
 /*
  * Hooks
@@ -1231,9 +1445,16 @@ static int race_notify_after(struct notifier_block *nb, unsigned long event,
 	return race_notify(event, arg, true);
 }
 
+/* In a memory block, there are many pageblocks, and each is as the one before. */
+static bool race_is_among_first(const struct page *page)
+{
+	return page_to_pfn(page) < race->ph->start_pfn + 4 * pageblock_nr_pages;
+}
+
 static void race_online_page(struct page *page, unsigned int order)
 {
-	schedule_point(RACE_ONLINE_PAGE);
+	if (race_is_among_first(page))
+		schedule_point(RACE_ONLINE_PAGE);
 }
 
 static void race_unhook(void *unused)
@@ -1258,10 +1479,49 @@ static void race_hook(struct kunit *test)
 static struct schedule_probe race_probes[];
 
 enum {
+	PROBE_OFFLINE_DEVICE, PROBE_ONLINE_DEVICE, PROBE_UEVENT,
 	PROBE_PCP_DISABLE, PROBE_LRU_DISABLE, PROBE_ISOLATE, PROBE_ISOLATE_BLOCK,
 	PROBE_SCAN, PROBE_MIGRATE_RANGE, PROBE_MIGRATE_PAGES, PROBE_DISSOLVE,
 	PROBE_TEST, PROBE_OFFLINE_ISOLATED, PROBE_UNDO_ISOLATE,
 };
+
+/* The neighbour goes online and offline, too. */
+static unsigned int race_device_point(const struct kobject *kobj, unsigned int point)
+{
+	return race->block && kobj == &race->block->dev.kobj ? point : SCHEDULE_NO_POINT;
+}
+
+static int at_offline_device(struct device *dev)
+{
+	typeof(at_offline_device) *fn =
+		schedule_enter(&race_probes[PROBE_OFFLINE_DEVICE],
+			       race_device_point(&dev->kobj, RACE_OFFLINE_DEVICE));
+
+	return fn(dev);
+}
+
+static int at_online_device(struct device *dev)
+{
+	typeof(at_online_device) *fn =
+		schedule_enter(&race_probes[PROBE_ONLINE_DEVICE],
+			       race_device_point(&dev->kobj, RACE_ONLINE_DEVICE));
+
+	return fn(dev);
+}
+
+static int at_uevent(struct kobject *kobj, enum kobject_action action)
+{
+	const bool online = action == KOBJ_ONLINE;
+	const unsigned int point = race_device_point(kobj, online ?
+						     RACE_ONLINE_UEVENT :
+						     RACE_OFFLINE_UEVENT);
+	typeof(at_uevent) *fn;
+
+	if (point != SCHEDULE_NO_POINT)
+		race_check_state(online);
+	fn = schedule_enter(&race_probes[PROBE_UEVENT], point);
+	return fn(kobj, action);
+}
 
 static void at_pcp_disable(struct zone *zone)
 {
@@ -1292,7 +1552,9 @@ static int at_isolate_block(struct page *page, enum pb_isolate_mode mode,
 			    unsigned long start_pfn, unsigned long end_pfn)
 {
 	typeof(at_isolate_block) *fn =
-		schedule_enter(&race_probes[PROBE_ISOLATE_BLOCK], RACE_ISOLATE_BLOCK);
+		schedule_enter(&race_probes[PROBE_ISOLATE_BLOCK],
+			       race_is_among_first(page) ? RACE_ISOLATE_BLOCK :
+							   SCHEDULE_NO_POINT);
 
 	return fn(page, mode, start_pfn, end_pfn);
 }
@@ -1363,6 +1625,9 @@ static void at_undo_isolate(unsigned long start_pfn, unsigned long end_pfn)
 }
 
 static struct schedule_probe race_probes[] = {
+	[PROBE_OFFLINE_DEVICE] = { "memory_subsys_offline", at_offline_device },
+	[PROBE_ONLINE_DEVICE] = { "memory_subsys_online", at_online_device },
+	[PROBE_UEVENT] = { "kobject_uevent", at_uevent },
 	[PROBE_PCP_DISABLE] = { "zone_pcp_disable", at_pcp_disable },
 	[PROBE_LRU_DISABLE] = { "lru_cache_disable", at_lru_disable },
 	[PROBE_ISOLATE] = { "start_isolate_page_range", at_isolate },
@@ -1376,16 +1641,12 @@ static struct schedule_probe race_probes[] = {
 	[PROBE_UNDO_ISOLATE] = { "undo_isolate_page_range", at_undo_isolate },
 };
 
-static unsigned int race_hook_functions(struct kunit *test)
+static void race_hook_functions(struct kunit *test)
 {
 	schedule_probe_all(test, race_probes, ARRAY_SIZE(race_probes));
-	return ARRAY_SIZE(race_actors);
 }
 #else
-static unsigned int race_hook_functions(struct kunit *test)
-{
-	return schedule_is_wild() ? ARRAY_SIZE(race_actors) : RACE_NR_WITHOUT_KPROBES;
-}
+static void race_hook_functions(struct kunit *test) { }
 #endif /* CONFIG_KPROBES */
 
 /*
@@ -1396,15 +1657,32 @@ struct race_param {
 	const char *name;
 	enum mmop online_type;
 	bool blocked;
+	bool block;
 };
 
 static const struct race_param race_params[] = {
-	{ "offline_movable", MMOP_ONLINE_MOVABLE, false },
-	{ "offline_kernel", MMOP_ONLINE_KERNEL, false },
-	{ "refuse_movable", MMOP_ONLINE_MOVABLE, true },
+	{ "offline_movable", MMOP_ONLINE_MOVABLE },
+	{ "offline_kernel", MMOP_ONLINE_KERNEL },
+	{ "refuse_movable", MMOP_ONLINE_MOVABLE, .blocked = true },
+#ifdef CONFIG_KPROBES
+	/* It takes long, and without kprobes, has no other points than these. */
+	{ "offline_block", MMOP_ONLINE_MOVABLE, .block = true },
+#endif
 };
 
 KUNIT_ARRAY_PARAM_DESC(race, race_params, name);
+
+/* Who can step in. */
+static void race_choose_actors(struct schedule_model *model, bool block)
+{
+	unsigned int first = block ? 0 : RACE_FIRST_OF_PAGES;
+	unsigned int end = block ? RACE_END_OF_BLOCK : ARRAY_SIZE(race_actors);
+
+	if (!IS_ENABLED(CONFIG_KPROBES) && !schedule_is_wild())
+		end = min(end, RACE_END_WITHOUT_KPROBES);
+	model->actor = &race_actors[first];
+	model->nr_actors = end - first;
+}
 
 /*
  * Whoever steps in while memory goes offline, and wherever that is: the memory
@@ -1419,7 +1697,6 @@ static void offlining_stands_every_schedule(struct kunit *test)
 		.name = param->name,
 		.point = race_points,
 		.nr_points = ARRAY_SIZE(race_points),
-		.actor = race_actors,
 		.prepare = race_prepare,
 		.run = race_run,
 		.check = race_check,
@@ -1436,6 +1713,8 @@ static void offlining_stands_every_schedule(struct kunit *test)
 	INIT_LIST_HEAD(&race->compacted);
 	race_create_balloon();
 	race_create_mapping(test);
+	if (param->block)
+		race_prepare_block(test);
 	race->neighbour = phantom_memory_add(test, memory_block_size_bytes());
 	race_online_neighbour();
 	phantom_snapshot_take(&race->offline);
@@ -1446,8 +1725,10 @@ static void offlining_stands_every_schedule(struct kunit *test)
 	phantom_snapshot_take(&race->used);
 	race->isolation_of_others = schedule_isolation_is_kept(test, free_pfn());
 	race_prepare_reports(test);
+	race_prepare_files(test);
+	race_choose_actors(&model, param->block);
 	race_hook(test);
-	model.nr_actors = race_hook_functions(test);
+	race_hook_functions(test);
 	phantom_offline_by_force(race->ph);
 	race->blocked = param->blocked;
 

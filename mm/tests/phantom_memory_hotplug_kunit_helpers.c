@@ -273,8 +273,17 @@ struct memory_block *phantom_get_block(struct kunit *test, u64 start)
 	return mem;
 }
 
-static struct device_attribute *find_file(struct kunit *test, struct device *dev,
-					  const char *name)
+/**
+ * phantom_find_file() - find a file that a device has in sysfs
+ * @test: the test case, which is aborted if there is no such file
+ * @dev: the device
+ * @name: the name of the file
+ *
+ * Context: Any.
+ * Return: the file.
+ */
+struct device_attribute *phantom_find_file(struct kunit *test, struct device *dev,
+					   const char *name)
 {
 	const struct attribute_group **group;
 	struct attribute **attr;
@@ -301,7 +310,7 @@ static struct device_attribute *find_file(struct kunit *test, struct device *dev
 const char *phantom_read_file(struct kunit *test, struct device *dev,
 			      const char *name)
 {
-	struct device_attribute *attr = find_file(test, dev, name);
+	struct device_attribute *attr = phantom_find_file(test, dev, name);
 	char *text = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, text);
@@ -322,7 +331,7 @@ const char *phantom_read_file(struct kunit *test, struct device *dev,
 ssize_t phantom_write_file(struct kunit *test, struct device *dev,
 			   const char *name, const char *text)
 {
-	struct device_attribute *attr = find_file(test, dev, name);
+	struct device_attribute *attr = phantom_find_file(test, dev, name);
 
 	return attr->store(dev, attr, text, strlen(text));
 }

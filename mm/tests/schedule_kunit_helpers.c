@@ -574,14 +574,16 @@ NOKPROBE_SYMBOL(schedule_probe_done);
 /**
  * schedule_enter() - schedule_point(), for a function instead of another
  * @probe: the probe that leads to it
- * @point: the number of the point in the model
+ * @point: the number of the point in the model, or SCHEDULE_NO_POINT if the
+ *	function is called for something else
  *
  * Context: As &schedule_point says.
  * Return: the function to call.
  */
 void *schedule_enter(struct schedule_probe *probe, unsigned int point)
 {
-	schedule_point(point);
+	if (point != SCHEDULE_NO_POINT)
+		schedule_point(point);
 	schedule_pass = probe;
 	return probe->kp.addr;
 }
