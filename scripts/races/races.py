@@ -123,6 +123,11 @@ def races(source: Source, setup: Setup, folder: Path) -> Verdict:
     return verdict
 
 
+def replayed(source: Source, setup: Setup, folder: Path) -> Verdict:
+    """The same for one schedule: in a suite that it is not of, nothing would run."""
+    return job.run(source, setup, folder, search.describe, boot.boot)
+
+
 def main(args: argparse.Namespace) -> Exit:
     if args.wild:
         return wild.main(args)
@@ -131,4 +136,4 @@ def main(args: argparse.Namespace) -> Exit:
     args.kernel_args = [*parameters(args), *args.kernel_args]
     args.filter_glob = args.filter_glob or search.SUITES
     args.timeout = args.timeout or SECONDS
-    return verb.run(args, "races", races)
+    return verb.run(args, "races", races if args.replay is None else replayed)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 from fnmatch import fnmatchcase
+from unittest import mock
 
 import main
 from base.files import REPO
@@ -25,6 +26,12 @@ class RacesTest(fixture.Case):
         for text in (string, f"schedule={string}"):
             self.assertEqual(races.parameters(parsed("--replay", text)),
                              [f"races.schedule={string}"])
+
+    def test_a_suite_that_a_schedule_is_not_of_needs_no_guest(self) -> None:
+        for words, expected in ("", races.races), ("--replay=offline_movable:", races.replayed):
+            with mock.patch("races.races.verb.run") as run:
+                races.main(parsed(*words.split()))
+            self.assertIs(run.call_args.args[2], expected)
 
     def test_what_is_no_schedule_is_refused(self) -> None:
         for text in ("", "get_lru@scan.1", "offline_movable:get_lru panic=1"):
