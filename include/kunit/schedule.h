@@ -91,7 +91,7 @@ struct schedule_actor {
  * @run: the operation, which calls schedule_point()
  * @check: called after all steps have run. Calls schedule_fail() if there is
  *	anything wrong.
- * @recover: called after a failure
+ * @recover: called after a failure. Returns whether the operation can run again.
  */
 struct schedule_model {
 	const char *name;
@@ -104,7 +104,7 @@ struct schedule_model {
 	void (*prepare)(void *ctx);
 	void (*run)(void *ctx);
 	void (*check)(void *ctx);
-	void (*recover)(void *ctx);
+	bool (*recover)(void *ctx);
 };
 
 #ifdef CONFIG_KPROBES

@@ -640,10 +640,11 @@ static void race_prepare(void *ctx)
 	race_fill();
 }
 
-static void race_recover(void *ctx)
+static bool race_recover(void *ctx)
 {
 	race_empty();
 	phantom_offline_by_force(race->ph);
+	return !race->ph->zone;
 }
 
 /*

@@ -724,15 +724,20 @@ static void coverage_forget(void) { }
 static bool coverage_is_new(void) { return false; }
 #endif
 
+/* A failure did harm that cannot be undone, so nothing can run any more. */
+static bool schedule_is_lost;
+
 /*
  * Run a schedule, or in the wild, which has none, the operation while others
- * act. Return whether nothing is wrong.
+ * act. Return whether nothing is wrong, or nothing can run.
  */
 static bool schedule_run(const struct schedule_model *model,
 			 const struct schedule *schedule)
 {
 	struct schedule_run *run = &schedule_current;
 
+	if (schedule_is_lost)
+		return true;
 	memset(run, 0, sizeof(*run));
 	run->model = model;
 	run->schedule = *schedule;
@@ -756,7 +761,7 @@ static bool schedule_run(const struct schedule_model *model,
 	timer_delete_sync(&run->timer);
 	clear_thread_flag(TIF_SIGPENDING);
 	if (run->failed)
-		model->recover(model->ctx);
+		schedule_is_lost = !model->recover(model->ctx);
 	return !run->failed;
 }
 
@@ -1285,6 +1290,7 @@ void schedule_run_all(struct kunit *test, const struct schedule_model *model)
 	search->test = test;
 	search->model = model;
 	search->stats = &stats;
+	schedule_is_lost = false;
 	register_die_notifier(&schedule_die_nb);
 	if (wild) {
 		schedule_run_wild(test, model);

@@ -527,10 +527,11 @@ static void vmr_check(void *ctx)
 }
 
 /* Begin anew with a driver that knows nothing of what happened. */
-static void vmr_recover(void *ctx)
+static bool vmr_recover(void *ctx)
 {
 	vmt_remove(vmr->vmt);
 	vmt_bind(vmr->vmt, vmr->before);
+	return true;
 }
 
 static void vmr_unhook(void *unused)
