@@ -5,15 +5,20 @@
  *
  * The model knows the rules by which the driver chooses what to plug and unplug
  * in sub-block mode, and which requests it makes, so it predicts the bitmap of
- * the device and the state of each memory block after each operation. As
- * operations depend on nothing but the seed, any sequence can be repeated.
+ * the device and the state of each memory block after each operation.
+ *
+ * Operations are made up front, and depend on nothing but the seed. If driver and
+ * model differ after some, as few of them as still make them differ are told, as a
+ * string that repeats just these: see the parameter "operations".
  */
 #include <kunit/test.h>
 #include <linux/bitmap.h>
+#include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
 #include <linux/page-flags.h>
 #include <linux/prandom.h>
 #include <linux/printk.h>
+#include <linux/string.h>
 
 #include "virtio_mem_kunit.h"
 
@@ -24,6 +29,10 @@ MODULE_PARM_DESC(seed, "Seed of the random operations");
 static unsigned int length = 2000;
 module_param(length, uint, 0644);
 MODULE_PARM_DESC(length, "Number of random operations");
+
+static char *operations;
+module_param(operations, charp, 0444);
+MODULE_PARM_DESC(operations, "The only operations to do, as a failure prints them");
 
 #define MODEL_NR_BLOCKS		3
 #define MODEL_MAX_SB		64
@@ -76,10 +85,20 @@ struct model {
 };
 
 /**
+ * struct operation - something that happens
+ * @kind: index of &ops
+ * @arg: says the rest, see choose()
+ */
+struct operation {
+	u8 kind;
+	u32 arg;
+};
+
+/**
  * struct player - driver and model side by side
  * @vmt: the driver
  * @model: the model
- * @rnd: makes the operations
+ * @arg: what is left of the argument of the operation
  * @veto: vetoes offlining
  * @page: the page in use, or NULL
  * @op: the last operation in words
@@ -88,7 +107,7 @@ struct model {
 struct player {
 	struct vmt *vmt;
 	struct model model;
-	struct rnd_state rnd;
+	u32 arg;
 	struct vmt_observer *veto;
 	struct page *page;
 	const char *op;
@@ -409,9 +428,13 @@ static const char *compare_with_model(struct player *p)
  * Operations
  */
 
-static unsigned int random_below(struct player *p, unsigned int end)
+/* Something below @end, which the argument of the operation says. */
+static unsigned int choose(struct player *p, unsigned int end)
 {
-	return prandom_u32_state(&p->rnd) % end;
+	const unsigned int n = p->arg % end;
+
+	p->arg /= end;
+	return n;
 }
 
 static void op_request(struct player *p, unsigned int nr)
@@ -429,11 +452,11 @@ static void op_resize(struct player *p)
 	int nr;
 
 	p->op = "request sub-blocks";
-	if (!random_below(p, 300)) {
-		op_request(p, random_below(p, total + 1));
+	if (!choose(p, 300)) {
+		op_request(p, choose(p, total + 1));
 		return;
 	}
-	nr = (int)p->model.requested + (int)random_below(p, 5) - 2;
+	nr = (int)p->model.requested + (int)choose(p, 5) - 2;
 	op_request(p, clamp(nr, 0, total));
 }
 
@@ -443,14 +466,14 @@ static void op_answer(struct player *p)
 		VIRTIO_MEM_RESP_BUSY, VIRTIO_MEM_RESP_NACK,
 	};
 	struct virtio_mem_exception exception = {
-		.nth = 1 + random_below(p, 3),
-		.answer = answers[random_below(p, ARRAY_SIZE(answers))],
+		.nth = 1 + choose(p, 3),
+		.answer = answers[choose(p, ARRAY_SIZE(answers))],
 	};
 
 	/*
 	 * Not often, because the driver gives up, and probing again takes long.
 	 */
-	if (!random_below(p, 18))
+	if (!choose(p, 18))
 		exception.answer = VIRTIO_MEM_RESP_ERROR;
 	virtio_mem_device_except(&p->vmt->dev, &exception);
 	p->model.nth = exception.nth;
@@ -474,14 +497,14 @@ static void op_online_type(struct player *p)
 	};
 
 	p->op = "set online type";
-	p->last = types[random_below(p, ARRAY_SIZE(types))];
+	p->last = types[choose(p, ARRAY_SIZE(types))];
 	p->model.online_type = p->last;
 	mhp_set_default_online_type(p->last);
 }
 
 static void op_offline(struct player *p)
 {
-	const int i = random_below(p, MODEL_NR_BLOCKS);
+	const int i = choose(p, MODEL_NR_BLOCKS);
 	struct model *m = &p->model;
 	int ret;
 
@@ -499,8 +522,8 @@ static void op_offline(struct player *p)
 
 static void op_online(struct player *p)
 {
-	const int i = random_below(p, MODEL_NR_BLOCKS);
-	const bool movable = random_below(p, 2);
+	const int i = choose(p, MODEL_NR_BLOCKS);
+	const bool movable = choose(p, 2);
 	struct model *m = &p->model;
 
 	p->op = "online memory block";
@@ -527,8 +550,8 @@ static void op_veto(struct player *p)
 static void op_use_page(struct player *p)
 {
 	struct model *m = &p->model;
-	const int i = random_below(p, MODEL_NR_BLOCKS);
-	const int sb = random_below(p, m->nr_sb);
+	const int i = choose(p, MODEL_NR_BLOCKS);
+	const int sb = choose(p, m->nr_sb);
 
 	if (p->page) {
 		p->op = "free page";
@@ -574,54 +597,96 @@ static void op_unload(struct player *p)
 	vmt->unloaded = false;
 	memset(m->blocks, 0, sizeof(m->blocks));
 	m->broken = false;
-	m->requested = random_below(p, 2 * m->nr_sb);
+	m->requested = choose(p, 2 * m->nr_sb);
 	vmt_bind(vmt, m->requested * m->sb_size);
 	model_run(m);
 	p->op = "unload and probe";
 }
 
 static const struct {
+	const char *name;
 	void (*op)(struct player *p);
 	unsigned int weight;
 } ops[] = {
-	{ op_resize, 600 },
-	{ op_answer, 140 },
-	{ op_retry, 100 },
-	{ op_use_page, 100 },
-	{ op_veto, 15 },
-	{ op_online_type, 15 },
-	{ op_offline, 8 },
-	{ op_online, 12 },
-	{ op_unload, 2 },
+	{ "resize", op_resize, 600 },
+	{ "answer", op_answer, 140 },
+	{ "retry", op_retry, 100 },
+	{ "use_page", op_use_page, 100 },
+	{ "veto", op_veto, 15 },
+	{ "online_type", op_online_type, 15 },
+	{ "offline", op_offline, 8 },
+	{ "online", op_online, 12 },
+	{ "unload", op_unload, 2 },
 };
 
-static void random_operation(struct player *p)
+static void make_operations(struct operation *list, unsigned int nr)
 {
 	unsigned int total = 0, i, n;
+	struct rnd_state rnd;
 
 	for (i = 0; i < ARRAY_SIZE(ops); i++)
 		total += ops[i].weight;
-	n = random_below(p, total);
-	for (i = 0; n >= ops[i].weight; i++)
-		n -= ops[i].weight;
+	prandom_seed_state(&rnd, seed);
+	for (; nr; nr--, list++) {
+		n = prandom_u32_state(&rnd) % total;
+		for (i = 0; n >= ops[i].weight; i++)
+			n -= ops[i].weight;
+		/* More than all that operations choose from, and short in print. */
+		*list = (struct operation){ i, prandom_u32_state(&rnd) >> 8 };
+	}
+}
+
+static void print_operations(const struct operation *list, unsigned int nr,
+			     char *string)
+{
+	size_t len = 0;
+
+	*string = '\0';
+	for (; nr; nr--, list++)
+		len += scnprintf(string + len, PAGE_SIZE - len, "%s%s.%u",
+				 len ? "," : "", ops[list->kind].name, list->arg);
+}
+
+/* Return how many there are, or 0 if they cannot be read. */
+static unsigned int parse_operations(char *string, struct operation *list)
+{
+	unsigned int nr = 0, i;
+	char *word;
+
+	while ((word = strsep(&string, ","))) {
+		char *name = strsep(&word, ".");
+
+		for (i = 0; i < ARRAY_SIZE(ops) && strcmp(ops[i].name, name); i++)
+			;
+		if (nr == length || i == ARRAY_SIZE(ops) || !word ||
+		    kstrtou32(word, 10, &list[nr].arg))
+			return 0;
+		list[nr++].kind = i;
+	}
+	return nr;
+}
+
+static void do_operation(struct player *p, const struct operation *operation)
+{
+	p->arg = operation->arg;
 	/*
 	 * Nothing much happens while the driver has given up or offlining is
 	 * vetoed, so do not let that last long.
 	 */
-	if (p->model.broken && !random_below(p, 4))
+	if (p->model.broken && !choose(p, 4))
 		op_unload(p);
-	else if (p->model.veto && !random_below(p, 4))
+	else if (p->model.veto && !choose(p, 4))
 		op_veto(p);
 	else
-		ops[i].op(p);
+		ops[operation->kind].op(p);
 }
 
 /*
  * Do @nr operations, beginning with a fresh device. Return the number of the
  * operation after which driver and model differ, or 0.
  */
-static unsigned int replay(struct player *p, unsigned int nr,
-			   const char **difference)
+static unsigned int replay(struct player *p, const struct operation *list,
+			   unsigned int nr, const char **difference)
 {
 	struct model *m = &p->model;
 	unsigned int i;
@@ -639,16 +704,48 @@ static unsigned int replay(struct player *p, unsigned int nr,
 	m->nr_sb = VMT_MB / m->sb_size;
 	m->online_type = MMOP_ONLINE_MOVABLE;
 	mhp_set_default_online_type(m->online_type);
-	prandom_seed_state(&p->rnd, seed);
 	vmt_bind(p->vmt, 0);
 
 	for (i = 1; i <= nr; i++) {
-		random_operation(p);
+		do_operation(p, &list[i - 1]);
 		*difference = compare_with_model(p);
 		if (*difference)
 			return i;
 	}
 	return 0;
+}
+
+/*
+ * Delta debugging: leave out operations, half of them at once and then fewer, as
+ * long as driver and model still differ after the others. Return how many are left.
+ */
+static unsigned int shrink(struct player *p, struct operation *list, unsigned int nr)
+{
+	unsigned int chunk = nr / 2, i, step, before;
+	struct operation *fewer;
+	const char *unused;
+
+	fewer = kunit_kcalloc(p->vmt->test, nr, sizeof(*fewer), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(p->vmt->test, fewer);
+	while (chunk) {
+		before = nr;
+		for (i = 0; i + chunk <= nr;) {
+			memcpy(fewer, list, i * sizeof(*list));
+			memcpy(&fewer[i], &list[i + chunk],
+			       (nr - i - chunk) * sizeof(*list));
+			step = replay(p, fewer, nr - chunk, &unused);
+			if (step) {
+				nr = step;
+				memcpy(list, fewer, nr * sizeof(*list));
+			} else {
+				i += chunk;
+			}
+		}
+		/* One by one, until none can be left out. */
+		if (chunk > 1 || nr == before)
+			chunk /= 2;
+	}
+	return nr;
 }
 
 static void restore_console_level(void *level)
@@ -683,43 +780,49 @@ static void quieten_console(struct kunit *test)
  */
 static void driver_follows_the_model(struct kunit *test)
 {
-	const char *difference, *unused;
+	unsigned int nr = length, step;
+	struct operation *list;
+	const char *difference;
 	struct player *p;
-	unsigned int step, low, middle;
+	char *string;
 
 	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
+	list = kunit_kcalloc(test, length, sizeof(*list), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, list);
+	string = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, string);
 	p = kunit_kzalloc(test, sizeof(*p), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	p->vmt = vmt_new(test, MMOP_ONLINE_MOVABLE, MODEL_NR_BLOCKS,
 			 max(VMT_SB, VMT_MB / MODEL_MAX_SB));
 	p->veto = vmt_register_observer(p->vmt, -1);
 
+	if (operations) {
+		KUNIT_ASSERT_GT(test, strscpy(string, operations, PAGE_SIZE), 0);
+		nr = parse_operations(string, list);
+		KUNIT_ASSERT_GT_MSG(test, nr, 0, "cannot be read: operations=%s",
+				    operations);
+	} else {
+		make_operations(list, nr);
+	}
+
 	/*
 	 * This also ends the line that KUnit has begun, so that it gets
 	 * printed.
 	 */
-	kunit_info(test, "seed %lu, %u operations\n", seed, length);
+	kunit_info(test, "seed %lu, %u operations\n", seed, nr);
 	quieten_console(test);
 
-	step = replay(p, length, &difference);
+	step = replay(p, list, nr, &difference);
 	if (!step)
 		return;
 
-	/*
-	 * A difference may exist before it is seen, as not everything is
-	 * compared after each operation: search for the first operation with a
-	 * difference.
-	 */
-	for (low = 0; low + 1 < step;) {
-		middle = low + (step - low) / 2;
-		if (replay(p, middle, &unused))
-			step = middle;
-		else
-			low = middle;
-	}
-	replay(p, step, &difference);
-	KUNIT_FAIL(test, "seed %lu, step %u (%s %u): %s", seed, step, p->op, p->last,
-		   difference ?: "not reproducible");
+	nr = shrink(p, list, step);
+	if (!replay(p, list, nr, &difference))
+		difference = "not reproducible";
+	print_operations(list, nr, string);
+	KUNIT_FAIL(test, "operations=%s fail: %s, after %s %u (found by operation %u, seed %lu)",
+		   string, difference, p->op, p->last, step, seed);
 }
 
 static struct kunit_case virtio_mem_model_cases[] = {
