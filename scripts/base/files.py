@@ -84,15 +84,20 @@ def entries(file: Path) -> List[str]:
 
 
 def reasons(file: Path) -> Dict[str, str]:
-    """What a list names, each with the reason that is indented below it, or none."""
+    """What a list names, each with the reason that is indented below it, or none.
+
+    Names that follow one another have theirs in common.
+    """
     found: Dict[str, str] = {}
-    name = ""
+    names: List[str] = []
     for line in entries(file):
         if line[0].isspace():
-            found[name] = f"{found.get(name, '')} {line.strip()}".strip()
-        else:
-            name = line.strip()
-            found[name] = ""
+            found.update({name: f"{found[name]} {line.strip()}".strip() for name in names})
+            continue
+        if names and found[names[0]]:
+            names = []
+        names.append(line.strip())
+        found[names[-1]] = ""
     return found
 
 

@@ -140,13 +140,14 @@ class Campaign:
             number, machines = 0, self.machines[:1]
         else:
             machines = [machine for machine in self.machines if number in machine.ran]
-        if not machines:  # alive, it would do no more than in a boot without it
-            return Result(mutant, SURVIVED, reason=NOT_RUN).kept()
-        run = self._boot(image, number, machines[0])
+        # One that does not run would do no more alive than in a boot without it.
+        run = self._boot(image, number, machines[0]) if machines else Run()
         if not run.how and not mutant.sources and mutant.key not in self.excused \
                 and self.workshop.is_same(mutant, self.scope.changes[mutant.path].after):
             return Result(mutant, EQUIVALENT, reason=SAME_CODE,
                           seconds=round(run.seconds, 2)).kept()
+        if not machines:
+            return Result(mutant, SURVIVED, reason=NOT_RUN).kept()
         for machine in machines[1:]:
             if not run.how and mutant.function in machine.functions:
                 run = self._boot(image, number, machine)

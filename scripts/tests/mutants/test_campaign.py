@@ -111,6 +111,11 @@ class CampaignTest(fixture.Case):
         self.assertEqual((result.outcome, result.reason), (SURVIVED, NOT_RUN))
         self.assertEqual((other.outcome, self.tried), (SURVIVED, [2]))
 
+    def test_code_that_the_compiler_leaves_out_is_not_to_be_run(self) -> None:
+        self.machines, self.same = [Machine((), {2}, {"f"})], self.mutants[:1]
+        self.assertEqual(self.outcomes(self.campaign(), self.mutants[:1]), [EQUIVALENT])
+        self.assertEqual(self.tried, [])
+
     def test_another_machine_may_notice(self) -> None:
         self.machines.append(Machine(("memmap",), {1, 2}, {self.mutants[1].function}))
         self.assertEqual(self.outcomes(self.campaign(), self.mutants[1:2]), ["case"])

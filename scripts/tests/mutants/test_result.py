@@ -14,11 +14,14 @@ from tests.mutants.some import plain
 
 class ResultTest(fixture.Case):
     def test_equivalents_need_a_mutant_and_a_reason(self) -> None:
-        keys = {"f: a: b", "f: a: c"}
+        keys = {"f: a: b", "f: a: c", "g: a"}
         fixture.lay(self.root, {"good": "# why\n\nf: a: b\n\tFor this\n\treason.\n",
+                                "common": "f: a: b\n# or\nf: a: c\n\tTwo\n\tlines.\ng: a\n\tOne.\n",
                                 "bad": "f: a: d\n\tReason.\n", "worse": "f: a: b\n"})
         self.assertEqual(equivalents(keys, file=self.root / "good"),
                          {"f: a: b": "For this reason."})
+        self.assertEqual(equivalents(keys, file=self.root / "common"),
+                         {"f: a: b": "Two lines.", "f: a: c": "Two lines.", "g: a": "One."})
         for name, words in (("bad", "no such mutant"), ("worse", "no reason")):
             with self.assertRaises(Fail) as caught:
                 equivalents(keys, file=self.root / name)
