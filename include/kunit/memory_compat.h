@@ -140,6 +140,14 @@ static inline void init_pageblock_migratetype(struct page *page, int migratetype
 
 /* Not counted yet. */
 #define NR_FREE_PAGES_BLOCKS	NR_FREE_PAGES
+
+/* Pageblocks are isolated by others than who moves them to a zone. */
+#define move_pfn_range_to_zone(zone, start_pfn, nr_pages, altmap, migratetype,	\
+			       isolate)						\
+do {										\
+	(void)(isolate);							\
+	move_pfn_range_to_zone(zone, start_pfn, nr_pages, altmap, migratetype);	\
+} while (0)
 #else
 #define ISOLATION_KEEPS_MIGRATETYPE	true
 #endif
@@ -153,6 +161,14 @@ hrtimer_setup_on_stack(struct hrtimer *timer,
 	hrtimer_init_on_stack(timer, clock_id, mode);
 	timer->function = function;
 }
+#endif
+
+/* Can who adds memory of a driver say how it is to be onlined? */
+#define DRIVER_CHOOSES_ONLINE_TYPE	(KERNEL_VERSION(7, 3, 0) <= LINUX_VERSION_CODE)
+
+/* Can several ranges be removed, all or none? */
+#if KERNEL_VERSION(7, 3, 0) <= LINUX_VERSION_CODE
+#define RANGES_ARE_REMOVED_TOGETHER
 #endif
 
 #if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE && defined(CONFIG_MEMORY_HOTPLUG)

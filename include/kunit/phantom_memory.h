@@ -131,6 +131,7 @@ void phantom_require(struct kunit *test);
 void phantom_set_param(struct kunit *test, const char *name, const char *value);
 int phantom_write_param(struct kunit *test, const char *name, const char *value);
 const char *phantom_read_param(struct kunit *test, const char *name);
+int phantom_boot_option(struct kunit *test, const char *name, char *value);
 void phantom_set_default_online_type(struct kunit *test, int online_type);
 struct memory_block *phantom_get_block(struct kunit *test, u64 start);
 struct device_attribute *phantom_find_file(struct kunit *test, struct device *dev,
@@ -143,6 +144,7 @@ void phantom_guard(struct kunit *test);
 bool phantom_guarded(const struct phantom_memory *ph);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
+int phantom_add_range(u64 start, u64 size, mhp_t mhp_flags);
 void phantom_remove_leftover(struct kunit *test, u64 start, u64 size);
 int phantom_nid_without_memory(struct kunit *test);
 struct phantom_memory *phantom_memory_add(struct kunit *test, u64 size);

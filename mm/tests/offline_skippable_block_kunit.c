@@ -315,6 +315,279 @@ static void memory_far_above_other_zones_is_normal(struct kunit *test)
 		kunit_skip(test, "there is no zone below ZONE_NORMAL");
 }
 
+/* The zone for that way to online memory blocks, in which no others may be. */
+static struct zone *empty_zone(struct kunit *test, const struct phantom_memory *ph,
+			       enum mmop online_type)
+{
+	struct zone *zone = zone_for_pfn_range(online_type, ph->nid, NULL,
+					       PHYS_PFN(ph->start),
+					       nr_block_pages());
+
+	if (!zone_is_empty(zone))
+		kunit_skip(test, "zone %s has other memory", zone->name);
+	return zone;
+}
+
+static void online_blocks(struct phantom_memory *ph, enum mmop online_type,
+			  const int *blocks, unsigned int nr)
+{
+	while (nr--)
+		KUNIT_ASSERT_EQ(ph->test, 0,
+				phantom_device_online(block_start(ph, *blocks++),
+						      online_type));
+}
+
+static void offline_nth_block(struct phantom_memory *ph, unsigned int nr)
+{
+	KUNIT_ASSERT_EQ(ph->test, 0,
+			offline_block(ph, phantom_get_block(ph->test,
+							    block_start(ph, nr))));
+}
+
+/* Expect that a zone begins with one memory block, and ends with another one. */
+static void expect_span(const struct phantom_memory *ph, const struct zone *zone,
+			unsigned int first, unsigned int last)
+{
+	KUNIT_EXPECT_EQ(ph->test, PHYS_PFN(block_start(ph, first)),
+			zone->zone_start_pfn);
+	KUNIT_EXPECT_EQ(ph->test, PHYS_PFN(block_start(ph, last + 1)),
+			zone_end_pfn(zone));
+	KUNIT_EXPECT_GE(ph->test, pgdat_end_pfn(zone->zone_pgdat),
+			zone_end_pfn(zone));
+}
+
+/*
+ * A zone spans its memory from the first to the last that is online, whatever
+ * memory that is offline, or of another zone, lies in between.
+ */
+static void zone_spans_its_memory_that_is_online(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	const enum mmop other_type = param->online_type == MMOP_ONLINE_MOVABLE ?
+				     MMOP_ONLINE_KERNEL : MMOP_ONLINE_MOVABLE;
+	struct phantom_memory *ph = add_blocks(test, 7);
+	struct zone *zone = empty_zone(test, ph, param->online_type);
+	struct zone *other = empty_zone(test, ph, other_type);
+
+	/* The memory block in the middle stays offline. */
+	online_blocks(ph, param->online_type, (int []){ 4, 1, 5, 0 }, 4);
+	online_blocks(ph, other_type, (int []){ 2, 6 }, 2);
+	expect_span(ph, zone, 0, 5);
+	expect_span(ph, other, 2, 6);
+
+	/* Neither the first nor the last of the zone */
+	offline_nth_block(ph, 4);
+	expect_span(ph, zone, 0, 5);
+	offline_nth_block(ph, 5);
+	expect_span(ph, zone, 0, 1);
+	online_blocks(ph, param->online_type, (int []){ 5 }, 1);
+	expect_span(ph, zone, 0, 5);
+	offline_nth_block(ph, 0);
+	expect_span(ph, zone, 1, 5);
+	offline_nth_block(ph, 1);
+	expect_span(ph, zone, 5, 5);
+	offline_nth_block(ph, 5);
+	KUNIT_EXPECT_TRUE(test, zone_is_empty(zone));
+	KUNIT_EXPECT_EQ(test, 0, zone->zone_start_pfn);
+	expect_span(ph, other, 2, 6);
+}
+
+/*
+ * When memory has gone offline, its zone is contiguous if and only if no hole is
+ * left in it, and memory that goes online behind a hole makes it one with a hole.
+ */
+static void zone_with_a_hole_is_not_contiguous(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = add_blocks(test, 4);
+	struct zone *zone = empty_zone(test, ph, param->online_type);
+
+	online_blocks(ph, param->online_type, (int []){ 0, 1, 2 }, 3);
+	offline_nth_block(ph, 2);
+	KUNIT_EXPECT_TRUE(test, zone->contiguous);
+	online_blocks(ph, param->online_type, (int []){ 3 }, 1);
+	KUNIT_EXPECT_FALSE(test, zone->contiguous);
+	offline_nth_block(ph, 3);
+	KUNIT_EXPECT_TRUE(test, zone->contiguous);
+
+	online_blocks(ph, param->online_type, (int []){ 2, 3 }, 2);
+	offline_nth_block(ph, 3);
+	KUNIT_EXPECT_TRUE(test, zone->contiguous);
+	offline_nth_block(ph, 1);
+	KUNIT_EXPECT_FALSE(test, zone->contiguous);
+	offline_nth_block(ph, 0);
+	KUNIT_EXPECT_TRUE(test, zone->contiguous);
+}
+
+/* A zone without a hole is contiguous as soon as all its memory is online. */
+static void zone_without_a_hole_is_contiguous(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = add_blocks(test, 2);
+	struct zone *zone = empty_zone(test, ph, param->online_type);
+
+	online_blocks(ph, param->online_type, (int []){ 0, 1 }, 2);
+	if (!zone->contiguous)
+		kunit_known_bug(test, "mm-memory_hotplug-find-zone-contiguous",
+				"memory without a hole was onlined");
+	KUNIT_EXPECT_TRUE(test, zone->contiguous);
+}
+
+/* Is memory of that zone to be had for allocations that may be from any zone? */
+static bool in_zonelist(const struct zone *zone)
+{
+	struct zoneref *ref;
+	struct zone *each;
+
+	for_each_zone_zonelist(each, ref, node_zonelist(zone_to_nid(zone), GFP_KERNEL),
+			       MAX_NR_ZONES - 1) {
+		if (each == zone)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * From when its first memory goes online until its last goes offline, a zone is in the
+ * zonelists, and has the same per-cpu lists of its own.
+ */
+static void zone_with_memory_has_lists(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = add_blocks(test, 2);
+	struct zone *zone = empty_zone(test, ph, param->online_type);
+	void __percpu *before = zone->per_cpu_pageset;
+	void __percpu *lists;
+
+	KUNIT_EXPECT_FALSE(test, in_zonelist(zone));
+	online_blocks(ph, param->online_type, (int []){ 0 }, 1);
+	lists = zone->per_cpu_pageset;
+	KUNIT_EXPECT_TRUE(test, lists != before);
+	KUNIT_EXPECT_TRUE(test, in_zonelist(zone));
+	online_blocks(ph, param->online_type, (int []){ 1 }, 1);
+	offline_nth_block(ph, 0);
+	KUNIT_EXPECT_TRUE(test, zone->per_cpu_pageset == lists);
+	KUNIT_EXPECT_TRUE(test, in_zonelist(zone));
+	offline_nth_block(ph, 1);
+	KUNIT_EXPECT_TRUE(test, zone->per_cpu_pageset == before);
+	KUNIT_EXPECT_FALSE(test, in_zonelist(zone));
+}
+
+/*
+ * With the policy "contig-zones", memory that no zone spans goes to a kernel zone,
+ * and so does memory that both a kernel zone and ZONE_MOVABLE span.
+ */
+static void block_of_no_zone_or_two_goes_to_kernel_zone(struct kunit *test)
+{
+	struct phantom_memory *ph = add_blocks(test, 5);
+	struct memory_block *mem = phantom_get_block(test, block_start(ph, 2));
+	struct zone *kernel = empty_zone(test, ph, MMOP_ONLINE_KERNEL);
+	int online_type;
+
+	empty_zone(test, ph, MMOP_ONLINE_MOVABLE);
+	phantom_set_param(test, "memory_hotplug.online_policy", "contig-zones");
+	for (online_type = MMOP_OFFLINE; online_type <= MMOP_ONLINE; online_type++)
+		KUNIT_EXPECT_PTR_EQ(test, kernel, zone_of_block(mem, online_type));
+
+	online_blocks(ph, MMOP_ONLINE_KERNEL, (int []){ 0, 3 }, 2);
+	online_blocks(ph, MMOP_ONLINE_MOVABLE, (int []){ 1, 4 }, 2);
+	for (online_type = MMOP_OFFLINE; online_type <= MMOP_ONLINE; online_type++)
+		KUNIT_EXPECT_PTR_EQ(test, kernel, zone_of_block(mem, online_type));
+}
+
+static void restore_movable_node(void *enabled)
+{
+	movable_node_enabled = enabled;
+}
+
+/*
+ * With the option movable_node, memory that no zone spans goes to ZONE_MOVABLE, and
+ * memory that a kernel zone spans goes there nevertheless.
+ */
+static void block_of_no_zone_is_movable_with_movable_node(struct kunit *test)
+{
+	struct phantom_memory *ph = add_blocks(test, 3);
+	struct memory_block *mem = phantom_get_block(test, block_start(ph, 1));
+	struct zone *kernel = empty_zone(test, ph, MMOP_ONLINE_KERNEL);
+	struct zone *movable = empty_zone(test, ph, MMOP_ONLINE_MOVABLE);
+	char value[] = "";
+
+	phantom_set_param(test, "memory_hotplug.online_policy", "contig-zones");
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_movable_node,
+						  movable_node_enabled ? test : NULL));
+	KUNIT_EXPECT_EQ(test, 0, phantom_boot_option(test, "movable_node", value));
+	KUNIT_EXPECT_PTR_EQ(test, movable, zone_of_block(mem, MMOP_ONLINE));
+	online_blocks(ph, MMOP_ONLINE_KERNEL, (int []){ 0, 2 }, 2);
+	KUNIT_EXPECT_PTR_EQ(test, kernel, zone_of_block(mem, MMOP_ONLINE));
+}
+
+/* offline_pages() as the driver core calls it, but without a memory block */
+static int offline_range(unsigned long pfn, unsigned long nr_pages,
+			 struct zone *zone)
+{
+	int ret;
+
+	mem_hotplug_begin();
+	/* It warns once, whatever is wrong with the range. */
+	kunit_warning_suppress(kunit_get_current_test()) {
+		ret = offline_pages(pfn, nr_pages, zone, NULL);
+	}
+	mem_hotplug_done();
+	return ret;
+}
+
+/*
+ * A range of which an end is in another zone than offline_pages() is told fails to
+ * go offline with -EINVAL, and stays online in both.
+ */
+static void range_of_two_zones_stays_online(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	const enum mmop other_type = param->online_type == MMOP_ONLINE_MOVABLE ?
+				     MMOP_ONLINE_KERNEL : MMOP_ONLINE_MOVABLE;
+	struct phantom_memory *ph = add_blocks(test, 2);
+	struct memory_block *mem[2];
+	struct phantom_snapshot online;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		mem[i] = phantom_get_block(test, block_start(ph, i));
+		online_blocks(ph, i ? other_type : param->online_type, &i, 1);
+		make_block_skippable(ph, mem[i]);
+	}
+	phantom_snapshot_take(&online);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				offline_range(block_pfn(mem[0]), 2 * nr_block_pages(),
+					      mem[i]->zone));
+	phantom_snapshot_expect(test, &online);
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(block_pfn(mem[i])));
+}
+
+/* A range goes offline at once even if it is of several resources. */
+static void range_of_two_resources_goes_offline(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *first = add_blocks(test, 1);
+	struct phantom_memory *second = phantom_memory_add(test, first->size);
+	const unsigned long pfn = PHYS_PFN(first->start);
+	const unsigned long nr_pages = 2 * nr_block_pages();
+	struct zone *zone = zone_for_pfn_range(param->online_type, first->nid, NULL,
+					       pfn, nr_pages);
+	int ret;
+
+	if (second->start != first->start + first->size)
+		kunit_skip(test, "memory was added elsewhere");
+	mem_hotplug_begin();
+	ret = online_pages(pfn, nr_pages, zone, NULL);
+	mem_hotplug_done();
+	KUNIT_ASSERT_EQ(test, 0, ret);
+	phantom_set(first, pfn, nr_pages, PHANTOM_SKIPPABLE);
+	KUNIT_EXPECT_EQ(test, 0, offline_range(pfn, nr_pages, zone));
+}
+
 /*
  * State of memory blocks
  */
@@ -410,6 +683,88 @@ static void refused_block_stays_offline(struct kunit *test)
 	phantom_snapshot_expect(test, &offline);
 }
 
+#define NR_HEARD	4
+#define NO_EVENT	ULONG_MAX
+
+/**
+ * struct ear - a memory notifier that remembers what it heard
+ * @nb: the notifier
+ * @refused: the event that it refuses, or %NO_EVENT
+ * @nr: how often it was called
+ * @heard: what with, the first times
+ */
+struct ear {
+	struct notifier_block nb;
+	unsigned long refused;
+	unsigned int nr;
+	struct {
+		unsigned long event;
+		struct memory_notify notify;
+	} heard[NR_HEARD];
+};
+
+static int hear(struct notifier_block *nb, unsigned long event, void *arg)
+{
+	struct ear *ear = container_of(nb, struct ear, nb);
+
+	if (ear->nr < NR_HEARD) {
+		ear->heard[ear->nr].event = event;
+		ear->heard[ear->nr].notify = *(struct memory_notify *)arg;
+	}
+	ear->nr++;
+	return event == ear->refused ? notifier_from_errno(-EPERM) : NOTIFY_OK;
+}
+
+/* Expect two events, both about the one memory block. */
+static void expect_heard(struct kunit *test, struct ear *ear,
+			 const struct memory_block *mem,
+			 unsigned long first, unsigned long second)
+{
+	int i;
+
+	KUNIT_EXPECT_EQ(test, 2, ear->nr);
+	KUNIT_EXPECT_EQ(test, first, ear->heard[0].event);
+	KUNIT_EXPECT_EQ(test, second, ear->heard[1].event);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_EQ(test, block_pfn(mem),
+				ear->heard[i].notify.start_pfn);
+		KUNIT_EXPECT_EQ(test, nr_block_pages(),
+				ear->heard[i].notify.nr_pages);
+	}
+	ear->nr = 0;
+}
+
+/*
+ * Memory notifiers hear twice of a memory block that goes online or offline: before
+ * it, which all hear of and any can refuse, and after it succeeded or did not.
+ */
+static void notifiers_hear_before_and_after(struct kunit *test)
+{
+	struct phantom_memory *ph = add_blocks(test, 1);
+	struct memory_block *mem = phantom_get_block(test, ph->start);
+	struct ear ear = { .nb.notifier_call = hear };
+
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&ear.nb));
+	ear.refused = MEM_GOING_ONLINE;
+	KUNIT_EXPECT_EQ(test, -EPERM,
+			phantom_device_online(ph->start, MMOP_ONLINE_MOVABLE));
+	expect_heard(test, &ear, mem, MEM_GOING_ONLINE, MEM_CANCEL_ONLINE);
+	ear.refused = MEM_GOING_OFFLINE;
+	KUNIT_EXPECT_EQ(test, 0,
+			phantom_device_online(ph->start, MMOP_ONLINE_MOVABLE));
+	expect_heard(test, &ear, mem, MEM_GOING_ONLINE, MEM_ONLINE);
+
+	KUNIT_EXPECT_EQ(test, -EPERM, offline_block(ph, mem));
+	expect_heard(test, &ear, mem, MEM_GOING_OFFLINE, MEM_CANCEL_OFFLINE);
+	ear.refused = NO_EVENT;
+	phantom_set(ph, block_pfn(mem), 1, PHANTOM_OFFLINE);
+	KUNIT_EXPECT_EQ(test, -EBUSY, phantom_device_offline(ph->start));
+	expect_heard(test, &ear, mem, MEM_GOING_OFFLINE, MEM_CANCEL_OFFLINE);
+	KUNIT_EXPECT_EQ(test, 0, offline_block(ph, mem));
+	expect_heard(test, &ear, mem, MEM_GOING_OFFLINE, MEM_OFFLINE);
+	unregister_memory_notifier(&ear.nb);
+}
+
 /*
  * remove_memory() fails with -EBUSY and changes nothing if one of the memory
  * blocks is online, and succeeds once none is.
@@ -436,6 +791,73 @@ static void memory_is_not_removed_while_a_block_is_online(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, remove_memory(ph->start, ph->size));
 	ph->size = 0;
 	phantom_snapshot_expect(test, &without);
+}
+
+/*
+ * If a memory block cannot go offline, offline_and_remove_memory() removes nothing, and
+ * memory blocks are online and offline as they were, each in its zone.
+ */
+static void failed_removal_leaves_blocks_as_they_were(struct kunit *test)
+{
+	struct phantom_memory *ph = add_blocks(test, 4);
+	struct phantom_snapshot before;
+	struct memory_block *mem[4];
+	struct zone *zone[4];
+	int i;
+
+	online_blocks(ph, MMOP_ONLINE_KERNEL, (int []){ 1 }, 1);
+	online_blocks(ph, MMOP_ONLINE_MOVABLE, (int []){ 2, 3 }, 2);
+	for (i = 0; i < ARRAY_SIZE(mem); i++) {
+		mem[i] = phantom_get_block(test, block_start(ph, i));
+		zone[i] = mem[i]->zone;
+		if (i && i < 3)
+			make_block_skippable(ph, mem[i]);
+	}
+	phantom_snapshot_take(&before);
+	KUNIT_EXPECT_EQ(test, -EBUSY, offline_and_remove_memory(ph->start, ph->size));
+	phantom_snapshot_expect(test, &before);
+	expect_block_offline(test, mem[0]);
+	for (i = 1; i < ARRAY_SIZE(mem); i++)
+		expect_block_online(test, mem[i], zone[i]);
+}
+
+/*
+ * Several ranges are removed together, or none of them if memory of one cannot go
+ * offline; what lies between them stays.
+ */
+static void ranges_are_removed_together(struct kunit *test)
+{
+#ifdef RANGES_ARE_REMOVED_TOGETHER
+	struct phantom_memory *ph = add_blocks(test, 3);
+	const u64 size = memory_block_size_bytes();
+	struct range ranges[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ranges[i].start = block_start(ph, 2 * i);
+		ranges[i].end = ranges[i].start + size - 1;
+	}
+	online_blocks(ph, MMOP_ONLINE_MOVABLE, (int []){ 0, 1, 2 }, 3);
+	phantom_set(ph, PHYS_PFN(ph->start), PHYS_PFN(ph->size), PHANTOM_SKIPPABLE);
+	for (i = 0; i < 2; i++) {
+		const unsigned long pfn = PHYS_PFN(ranges[i].start);
+
+		phantom_set(ph, pfn, 1, PHANTOM_OFFLINE);
+		KUNIT_EXPECT_EQ(test, -EBUSY, offline_and_remove_memory_ranges(ranges, 2));
+		KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(PHYS_PFN(ranges[0].start)));
+		KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(PHYS_PFN(ranges[1].start)));
+		phantom_set(ph, PHYS_PFN(ph->start), PHYS_PFN(ph->size),
+			    PHANTOM_SKIPPABLE);
+	}
+	KUNIT_ASSERT_EQ(test, 0, offline_and_remove_memory_ranges(ranges, 2));
+	KUNIT_EXPECT_FALSE(test, pfn_valid(PHYS_PFN(ranges[0].start)));
+	KUNIT_EXPECT_FALSE(test, pfn_valid(PHYS_PFN(ranges[1].start)));
+	ph->start += size;
+	ph->size = size;
+	KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(PHYS_PFN(ph->start)));
+#else
+	kunit_skip(test, "ranges are removed one by one");
+#endif
 }
 
 static int count_pages(unsigned long start_pfn, unsigned long nr_pages, void *arg)
@@ -938,9 +1360,20 @@ static struct kunit_case offline_skippable_block_cases[] = {
 	KUNIT_CASE(valid_zones_of_offline_block_are_those_of_online),
 	KUNIT_CASE_PARAM(block_amid_a_zone_goes_there, zone_gen_params),
 	KUNIT_CASE(memory_far_above_other_zones_is_normal),
+	KUNIT_CASE_PARAM(zone_spans_its_memory_that_is_online, zone_gen_params),
+	KUNIT_CASE_PARAM(zone_with_a_hole_is_not_contiguous, zone_gen_params),
+	KUNIT_CASE_PARAM(zone_without_a_hole_is_contiguous, zone_gen_params),
+	KUNIT_CASE_PARAM(zone_with_memory_has_lists, zone_gen_params),
+	KUNIT_CASE(block_of_no_zone_or_two_goes_to_kernel_zone),
+	KUNIT_CASE(block_of_no_zone_is_movable_with_movable_node),
+	KUNIT_CASE_PARAM(range_of_two_zones_stays_online, zone_gen_params),
+	KUNIT_CASE_PARAM(range_of_two_resources_goes_offline, zone_gen_params),
 	KUNIT_CASE(online_block_is_in_the_zone_of_its_pages),
 	KUNIT_CASE_PARAM(refused_block_stays_offline, zone_gen_params),
+	KUNIT_CASE(notifiers_hear_before_and_after),
 	KUNIT_CASE(memory_is_not_removed_while_a_block_is_online),
+	KUNIT_CASE(failed_removal_leaves_blocks_as_they_were),
+	KUNIT_CASE(ranges_are_removed_together),
 	KUNIT_CASE(block_with_holes_stays_online),
 	KUNIT_CASE_PARAM(onlining_hands_out_each_page_once, zone_gen_params),
 	KUNIT_CASE(page_freed_by_offlining_is_in_the_buddy),

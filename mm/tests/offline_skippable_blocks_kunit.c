@@ -4,6 +4,8 @@
  * refuses, several sections, memory groups, a memmap on memory, and all the
  * memory of a node.
  */
+#include <kunit/fault.h>
+#include <linux/firmware-map.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
@@ -179,16 +181,27 @@ static void unregister_group(void *mgid)
 	WARN_ON_ONCE(memory_group_unregister((long)mgid));
 }
 
-/* Register a static memory group for up to @max_pages pages. */
-static int register_group(struct kunit *test, unsigned long max_pages)
+static int keep_group(struct kunit *test, int mgid)
 {
-	int mgid = memory_group_register_static(first_memory_node, max_pages);
-
 	KUNIT_ASSERT_GE(test, mgid, 0);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, unregister_group,
 						  (void *)(long)mgid));
 	return mgid;
+}
+
+/* Register a static memory group for up to @max_pages pages. */
+static int register_group(struct kunit *test, unsigned long max_pages)
+{
+	return keep_group(test, memory_group_register_static(first_memory_node,
+							     max_pages));
+}
+
+/* Register a dynamic memory group, which grows by @unit_pages pages. */
+static int register_dynamic_group(struct kunit *test, unsigned long unit_pages)
+{
+	return keep_group(test, memory_group_register_dynamic(first_memory_node,
+							      unit_pages));
 }
 
 struct added_memory {
@@ -302,6 +315,307 @@ static void auto_movable_policy_looks_at_memory_group(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, auto_movable(second, mgid));
 }
 
+/* What stand_in_for_early_memory() has to undo. */
+struct early_memory {
+	struct {
+		unsigned long present;
+		unsigned long cma;
+	} zone[MAX_NR_ZONES];
+};
+
+static unsigned long *cma_pages(struct zone *zone)
+{
+#ifdef CONFIG_CMA
+	return &zone->cma_pages;
+#else
+	static unsigned long none;
+
+	return &none;
+#endif
+}
+
+static void restore_early_memory(void *arg)
+{
+	const struct early_memory *early = arg;
+	int i;
+
+	for (i = 0; i < ZONE_MOVABLE; i++) {
+		struct zone *zone = &NODE_DATA(first_memory_node)->node_zones[i];
+
+		zone->present_early_pages = early->zone[i].present;
+		*cma_pages(zone) = early->zone[i].cma;
+	}
+}
+
+static int find_group(struct memory_group *group, void *unused)
+{
+	return -EEXIST;
+}
+
+/*
+ * With the policy "auto-movable" and a ratio of 100 percent, have it seem that no
+ * memory is there since the boot. Return a zone that can stand in for it: only this
+ * policy looks at present_early_pages, or at cma_pages.
+ */
+static struct zone *stand_in_for_early_memory(struct kunit *test)
+{
+	pg_data_t *pgdat = NODE_DATA(first_memory_node);
+	struct early_memory *early;
+	struct zone *found = NULL;
+	int i;
+
+	if (num_node_state(N_MEMORY) > 1)
+		kunit_skip(test, "another node has memory");
+	if (populated_zone(&pgdat->node_zones[ZONE_MOVABLE]))
+		kunit_skip(test, "there is ZONE_MOVABLE already");
+	if (walk_dynamic_memory_groups(NUMA_NO_NODE, find_group, NULL, NULL))
+		kunit_skip(test, "there is a dynamic memory group already");
+
+	phantom_set_param(test, "memory_hotplug.auto_movable_ratio", "100");
+	phantom_set_param(test, "memory_hotplug.online_policy", "auto-movable");
+	early = kunit_kzalloc(test, sizeof(*early), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, early);
+	for (i = 0; i < ZONE_MOVABLE; i++) {
+		struct zone *zone = &pgdat->node_zones[i];
+
+		early->zone[i].present = zone->present_early_pages;
+		early->zone[i].cma = *cma_pages(zone);
+	}
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, restore_early_memory,
+						  early));
+	for (i = 0; i < ZONE_MOVABLE; i++) {
+		struct zone *zone = &pgdat->node_zones[i];
+
+		zone->present_early_pages = 0;
+		*cma_pages(zone) = 0;
+		if (!found && populated_zone(zone))
+			found = zone;
+	}
+	KUNIT_ASSERT_NOT_NULL(test, found);
+	return found;
+}
+
+/* Would so many pages go to ZONE_MOVABLE by default, and belong to that group? */
+static bool pages_go_to_movable(unsigned long pfn, unsigned long nr_pages,
+				struct memory_group *group)
+{
+	struct zone *zone = zone_for_pfn_range(MMOP_ONLINE, first_memory_node,
+					       group, pfn, nr_pages);
+
+	return zone_idx(zone) == ZONE_MOVABLE;
+}
+
+/* Expect so many pages at most to go to ZONE_MOVABLE, where none are yet. */
+static void expect_at_most(struct kunit *test, unsigned long nr_pages)
+{
+	const unsigned long pfn = PHYS_PFN(phantom_memory_get(test)->start);
+
+	KUNIT_EXPECT_TRUE(test, pages_go_to_movable(pfn, nr_pages, NULL));
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn, nr_pages + 1, NULL));
+}
+
+/*
+ * With the policy "auto-movable", memory goes to ZONE_MOVABLE up to the ratio to the
+ * pages that kernel zones have since the boot, where those of CMA count as movable.
+ */
+static void auto_movable_policy_keeps_to_ratio(struct kunit *test)
+{
+	static const char ratio[] = "memory_hotplug.auto_movable_ratio";
+	struct zone *zone = stand_in_for_early_memory(test);
+
+	zone->present_early_pages = 1000;
+	expect_at_most(test, 1000);
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, ratio, "301"));
+	expect_at_most(test, 3010);
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, ratio, "50"));
+	expect_at_most(test, 500);
+	if (IS_ENABLED(CONFIG_CMA)) {
+		*cma_pages(zone) = 100;
+		expect_at_most(test, 350);
+	}
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, ratio, "0"));
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(0, 1, NULL));
+	KUNIT_EXPECT_EQ(test, 0, phantom_write_param(test, ratio, "400"));
+	KUNIT_EXPECT_EQ(test, 0,
+			phantom_write_param(test, "memory_hotplug.online_policy",
+					    "contig-zones"));
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(PHYS_PFN(phantom_memory_get(test)->start),
+						     1, NULL));
+}
+
+/*
+ * With the policy "auto-movable", memory of a static memory group goes to ZONE_MOVABLE
+ * if all that the group may ever have can go there, what is there of it included.
+ */
+static void auto_movable_policy_makes_room_for_static_group(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	struct zone *zone = stand_in_for_early_memory(test);
+	const int mgid = register_group(test, 3 * BLOCK_NR_PAGES);
+	struct memory_group *group = memory_group_find_by_id(mgid);
+	const u64 start = add_phantom_to_group(test, mgid, 2 * size);
+	const unsigned long pfn = PHYS_PFN(start + size);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		zone->present_early_pages = 3 * BLOCK_NR_PAGES;
+		KUNIT_EXPECT_TRUE(test, pages_go_to_movable(pfn, BLOCK_NR_PAGES, group));
+		zone->present_early_pages--;
+		KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn, BLOCK_NR_PAGES, group));
+		if (!i)
+			online_skippable(phantom_block_at(test, start, group->nid),
+					 MMOP_ONLINE_MOVABLE);
+	}
+}
+
+/*
+ * With the policy "auto-movable", memory of a dynamic memory group goes to ZONE_MOVABLE
+ * if all of its unit can, and nothing of the unit is in a kernel zone; memory of the
+ * group in a kernel zone makes room for more.
+ */
+static void auto_movable_policy_looks_at_unit_of_dynamic_group(struct kunit *test)
+{
+	const unsigned long unit = 2 * BLOCK_NR_PAGES;
+	const u64 size = memory_block_size_bytes();
+	struct zone *zone = stand_in_for_early_memory(test);
+	const int mgid = register_dynamic_group(test, unit);
+	struct memory_group *group = memory_group_find_by_id(mgid);
+	struct phantom_memory *blocks[3];
+	unsigned long pfn[3];
+	u64 start;
+	int i;
+
+	start = ALIGN(add_phantom_to_group(test, mgid, 4 * size), 2 * size);
+	for (i = 0; i < 3; i++) {
+		blocks[i] = phantom_block_at(test, start + i * size, group->nid);
+		pfn[i] = PHYS_PFN(blocks[i]->start);
+	}
+
+	for (i = 0; i < 2; i++) {
+		/* A memory block, and all of the unit */
+		zone->present_early_pages = unit;
+		KUNIT_EXPECT_TRUE(test, pages_go_to_movable(pfn[i], BLOCK_NR_PAGES, group));
+		KUNIT_EXPECT_TRUE(test, pages_go_to_movable(pfn[0], unit, group));
+		zone->present_early_pages--;
+		KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn[i], BLOCK_NR_PAGES, group));
+		KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn[0], unit, group));
+
+		/* The other one of the unit is there already. */
+		online_skippable(blocks[!i], MMOP_ONLINE_MOVABLE);
+		KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn[i], BLOCK_NR_PAGES, group));
+		zone->present_early_pages++;
+		KUNIT_EXPECT_TRUE(test, pages_go_to_movable(pfn[i], BLOCK_NR_PAGES, group));
+		KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(blocks[!i]));
+	}
+
+	/* One of the next unit does not matter, other than that it makes room. */
+	online_skippable(blocks[2], MMOP_ONLINE_KERNEL);
+	zone->present_early_pages = BLOCK_NR_PAGES;
+	KUNIT_EXPECT_TRUE(test, pages_go_to_movable(pfn[1], BLOCK_NR_PAGES, group));
+	zone->present_early_pages--;
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn[1], BLOCK_NR_PAGES, group));
+	/* It does not do so for others. */
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn[1], BLOCK_NR_PAGES, NULL));
+
+	zone->present_early_pages = 4 * unit;
+	for (i = 0; i < 2; i++) {
+		online_skippable(blocks[!i], MMOP_ONLINE_KERNEL);
+		KUNIT_EXPECT_FALSE(test, pages_go_to_movable(pfn[i], BLOCK_NR_PAGES, group));
+		KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(blocks[!i]));
+	}
+}
+
+/*
+ * With the policy "auto-movable", movable memory of a dynamic memory group takes from
+ * others as much of the ratio as memory of the group in kernel zones does not allow.
+ */
+static void auto_movable_policy_charges_other_dynamic_groups(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	struct zone *zone = stand_in_for_early_memory(test);
+	/* The groups are asked in this order. */
+	const int mgid = register_dynamic_group(test, BLOCK_NR_PAGES);
+	const int first = register_dynamic_group(test, BLOCK_NR_PAGES);
+	const int other = register_dynamic_group(test, BLOCK_NR_PAGES);
+	struct memory_group *group = memory_group_find_by_id(mgid);
+	struct phantom_memory *movable, *kernel, *own;
+	u64 start;
+
+	KUNIT_EXPECT_LT(test, first, other);
+	start = add_phantom_to_group(test, other, 2 * size);
+	movable = phantom_block_at(test, start, first_memory_node);
+	kernel = phantom_block_at(test, start + size, first_memory_node);
+	own = phantom_block_at(test, add_phantom_to_group(test, mgid, size),
+			       first_memory_node);
+
+	online_skippable(movable, MMOP_ONLINE_MOVABLE);
+	zone->present_early_pages = BLOCK_NR_PAGES + 1000;
+	expect_at_most(test, 1000);
+
+	/* It is charged less for each page of its own, and gets nothing back. */
+	memory_group_find_by_id(other)->present_kernel_pages = BLOCK_NR_PAGES - 1;
+	expect_at_most(test, BLOCK_NR_PAGES + 999);
+	memory_group_find_by_id(other)->present_kernel_pages = 0;
+	online_skippable(kernel, MMOP_ONLINE_KERNEL);
+	expect_at_most(test, BLOCK_NR_PAGES + 1000);
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(movable));
+	expect_at_most(test, BLOCK_NR_PAGES + 1000);
+	KUNIT_ASSERT_EQ(test, 0, phantom_block_offline(kernel));
+
+	/* If others need all or more, not even what the group has makes room. */
+	online_skippable(movable, MMOP_ONLINE_MOVABLE);
+	online_skippable(own, MMOP_ONLINE_KERNEL);
+	zone->present_early_pages = BLOCK_NR_PAGES - 1;
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(PHYS_PFN(kernel->start), 1, NULL));
+	zone->present_early_pages++;
+	KUNIT_EXPECT_FALSE(test, pages_go_to_movable(PHYS_PFN(kernel->start),
+						     BLOCK_NR_PAGES, group));
+	zone->present_early_pages++;
+	KUNIT_EXPECT_TRUE(test, pages_go_to_movable(PHYS_PFN(kernel->start),
+						    BLOCK_NR_PAGES, group));
+}
+
+/*
+ * Pages that are present count for their zone and their node, those that are there
+ * since the boot for the zone once more, and those of a memory group for the group, by
+ * the kind of zone.
+ */
+static void present_pages_count_for_zone_node_and_group(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct page *pages[] = { pfn_to_page(ph->start_pfn), ZERO_PAGE(0) };
+	const bool movable = param->online_type == MMOP_ONLINE_MOVABLE;
+	struct memory_group group = {};
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		struct zone *zone = page_zone(pages[i]);
+		pg_data_t *pgdat = zone->zone_pgdat;
+		const unsigned long early = zone->present_early_pages;
+		const unsigned long present = zone->present_pages;
+		const unsigned long of_node = pgdat->node_present_pages;
+		const bool is_early = i;
+
+		for (j = 0; j < 2; j++) {
+			/* No other task sees it: there is but one that hotplugs. */
+			adjust_present_page_count(pages[i], j ? &group : NULL, 3);
+			KUNIT_EXPECT_EQ(test, present + 3, zone->present_pages);
+			KUNIT_EXPECT_EQ(test, of_node + 3, pgdat->node_present_pages);
+			KUNIT_EXPECT_EQ(test, early + (is_early ? 3 : 0),
+					zone->present_early_pages);
+			expect_group(test, &group,
+				     !j || (movable && !is_early) ? 0 : 3,
+				     j && movable && !is_early ? 3 : 0);
+			adjust_present_page_count(pages[i], j ? &group : NULL, -3);
+			expect_group(test, &group, 0, 0);
+			KUNIT_EXPECT_EQ(test, present, zone->present_pages);
+			KUNIT_EXPECT_EQ(test, early, zone->present_early_pages);
+		}
+	}
+}
+
 /*
  * The memmap on the memory itself
  */
@@ -370,6 +684,196 @@ static void memmap_on_memory_is_accounted_for(struct kunit *test)
 	phantom_set(ph, ph->start_pfn, 1, PHANTOM_SKIPPABLE);
 	KUNIT_EXPECT_EQ(test, 0, phantom_block_offline(ph));
 	phantom_snapshot_expect(test, &offline);
+}
+
+/* Does the architecture look at a memmap only once its memory is online? */
+static void require_untouched_memmap(struct kunit *test)
+{
+	if (!IS_ENABLED(CONFIG_X86_64))
+		kunit_skip(test, "the architecture may use a memmap that is not there");
+	/* See page_init_poison(). */
+	if (IS_ENABLED(CONFIG_DEBUG_VM))
+		kunit_skip(test, "CONFIG_DEBUG_VM writes to a memmap that is not there");
+	phantom_set_param(test, "memory_hotplug.memmap_on_memory", "y");
+	if (!mhp_supports_memmap_on_memory())
+		kunit_skip(test, "there can be no memmap on memory");
+}
+
+/*
+ * Expect a memory block to have its own memmap on its first pages, all of which are in
+ * use, or none of its own. Return the memory block.
+ */
+static struct memory_block *expect_own_memmap(struct kunit *test, u64 start,
+					      bool expected)
+{
+	const unsigned long nr_pages = PFN_UP(BLOCK_NR_PAGES * sizeof(struct page));
+	struct memory_block *mem = memory_block_at(start);
+	const struct vmem_altmap *altmap;
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	altmap = mem->altmap;
+	KUNIT_EXPECT_EQ(test, expected, !!altmap);
+	if (altmap) {
+		KUNIT_EXPECT_EQ(test, PHYS_PFN(start), altmap->base_pfn);
+		KUNIT_EXPECT_EQ(test, PHYS_PFN(start) + BLOCK_NR_PAGES - 1,
+				altmap->end_pfn);
+		KUNIT_EXPECT_EQ(test, nr_pages, altmap->free);
+		KUNIT_EXPECT_EQ(test, nr_pages, altmap->alloc);
+	}
+	return mem;
+}
+
+/* Expect to be the last who knows of a memory block. */
+static void expect_last_of_block(struct kunit *test, struct memory_block *mem)
+{
+	KUNIT_EXPECT_EQ(test, 1, kref_read(&mem->dev.kobj.kref));
+	memory_block_put(mem);
+}
+
+/*
+ * If that is asked for and possible, each memory block that is added has its memmap on
+ * itself, and when memory is removed, nothing of it is left.
+ *
+ * While the memory is offline, nobody uses its memmap, which is not there.
+ */
+static void memory_blocks_have_their_own_memmap(struct kunit *test)
+{
+	static const struct {
+		const char *param;
+		mhp_t flags;
+		bool own_memmap;
+	} ways[] = {
+		{ "force", MHP_NONE, false },
+		{ "force", MHP_MEMMAP_ON_MEMORY, true },
+		{ "n", MHP_MEMMAP_ON_MEMORY, false },
+		{ "y", MHP_MEMMAP_ON_MEMORY, true },
+	};
+	const u64 size = memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, 2 * size);
+	struct memory_block *mem[2];
+	struct phantom_snapshot before;
+	int i, j;
+
+	require_untouched_memmap(test);
+	phantom_set_default_online_type(test, MMOP_OFFLINE);
+	phantom_snapshot_take(&before);
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		KUNIT_EXPECT_EQ(test, 0,
+				phantom_write_param(test,
+						    "memory_hotplug.memmap_on_memory",
+						    ways[i].param));
+		KUNIT_ASSERT_EQ(test, 0, add_memory(first_memory_node, start, 2 * size,
+						    ways[i].flags));
+		for (j = 0; j < 2; j++)
+			mem[j] = expect_own_memmap(test, start + j * size,
+						   ways[i].own_memmap);
+		KUNIT_EXPECT_TRUE(test, pfn_valid(PHYS_PFN(start + 2 * size) - 1));
+		if (IS_ENABLED(CONFIG_FIRMWARE_MEMMAP))
+			KUNIT_EXPECT_EQ(test, 0,
+					firmware_map_remove(start, start + 2 * size,
+							    "System RAM"));
+		KUNIT_ASSERT_EQ(test, 0, remove_memory(start, 2 * size));
+		for (j = 0; j < 2; j++)
+			expect_last_of_block(test, mem[j]);
+		KUNIT_EXPECT_FALSE(test, pfn_valid(PHYS_PFN(start)));
+		KUNIT_EXPECT_FALSE(test, pfn_valid(PHYS_PFN(start + 2 * size) - 1));
+		phantom_snapshot_expect(test, &before);
+	}
+}
+
+/*
+ * Memory of which some memory blocks have their own memmap and others have not fails to
+ * be removed at once with -EINVAL, and all of it stays.
+ */
+static void memory_with_mixed_memmaps_is_removed_in_parts(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, 2 * size);
+
+	require_untouched_memmap(test);
+	KUNIT_ASSERT_EQ(test, 0, phantom_add_range(start, size, MHP_MEMMAP_ON_MEMORY));
+	KUNIT_ASSERT_EQ(test, 0, phantom_add_range(start + size, size, MHP_NONE));
+	kunit_warning_suppress(test) {
+		KUNIT_EXPECT_EQ(test, -EINVAL, remove_memory(start, 2 * size));
+		/* It warns once. */
+		KUNIT_EXPECT_LE(test, kunit_suppressed_warning_count(__kunit_suppress), 1);
+	}
+	memory_block_put(expect_own_memmap(test, start, true));
+	memory_block_put(expect_own_memmap(test, start + size, false));
+	KUNIT_EXPECT_EQ(test, 0, remove_memory(start + size, size));
+	KUNIT_EXPECT_EQ(test, 0, remove_memory(start, size));
+}
+
+/*
+ * Whichever allocation fails while memory blocks are added with their own memmap, either
+ * all of them are there or none is.
+ */
+static void adding_with_memmap_leaves_nothing_behind(struct kunit *test)
+{
+	const u64 size = 3 * memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, size);
+	struct phantom_snapshot before;
+	unsigned int nth, nr_failed = 0;
+	bool failed = true;
+	int ret;
+
+	if (size > PUD_SIZE)
+		kunit_fault_in_page_tables(test);
+	require_untouched_memmap(test);
+	kunit_fault_init(test);
+	phantom_snapshot_take(&before);
+	for (nth = 1; failed; nth++) {
+		kunit_fault_arm(test, nth);
+		ret = phantom_add_range(start, size, MHP_MEMMAP_ON_MEMORY);
+		failed = kunit_fault_disarm(test, 1);
+		nr_failed += !!ret;
+		if (ret)
+			KUNIT_EXPECT_TRUE_MSG(test, failed, "adding failed: %d", ret);
+		else
+			KUNIT_EXPECT_EQ(test, 0, remove_memory(start, size));
+		KUNIT_EXPECT_FALSE(test, pfn_valid(PHYS_PFN(start)));
+		phantom_snapshot_expect(test, &before);
+	}
+	KUNIT_EXPECT_GE(test, nr_failed, 9);
+}
+
+/*
+ * A memmap that fills sections has these online, and not the one it ends in the middle
+ * of, until it is gone again.
+ */
+static void memmap_brings_its_sections_online(struct kunit *test)
+{
+	const unsigned long nr_pages = PAGES_PER_SECTION + pageblock_nr_pages;
+	struct phantom_memory *ph;
+	struct phantom_snapshot before;
+	unsigned long pfn, end_pfn;
+	struct zone *zone;
+
+	if (pageblock_nr_pages == PAGES_PER_SECTION)
+		kunit_skip(test, "a section is a pageblock");
+	ph = phantom_memory_add(test, ALIGN(PFN_PHYS(2 * PAGES_PER_SECTION),
+					    memory_block_size_bytes()));
+	pfn = PHYS_PFN(ph->start);
+	zone = zone_for_pfn_range(MMOP_ONLINE_KERNEL, ph->nid, NULL, pfn, nr_pages);
+	phantom_snapshot_take(&before);
+	for (end_pfn = pfn + nr_pages; end_pfn >= pfn + PAGES_PER_SECTION;
+	     end_pfn -= pageblock_nr_pages) {
+		const unsigned long *behind = page_flags_word(pfn_to_page(end_pfn));
+		const unsigned long flags = *behind;
+
+		mem_hotplug_begin();
+		KUNIT_EXPECT_EQ(test, 0,
+				mhp_init_memmap_on_memory(pfn, end_pfn - pfn, zone));
+		KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(pfn));
+		KUNIT_EXPECT_NULL(test, pfn_to_online_page(pfn + PAGES_PER_SECTION));
+		KUNIT_EXPECT_TRUE(test, PageVmemmapSelfHosted(pfn_to_page(end_pfn - 1)));
+		KUNIT_EXPECT_EQ(test, flags, *behind);
+		mhp_deinit_memmap_on_memory(pfn, end_pfn - pfn);
+		mem_hotplug_done();
+		KUNIT_EXPECT_NULL(test, pfn_to_online_page(pfn));
+		KUNIT_EXPECT_NULL(test, pfn_to_online_page(pfn + PAGES_PER_SECTION));
+		phantom_snapshot_expect(test, &before);
+	}
 }
 
 /*
@@ -485,13 +989,62 @@ static void node_notifiers_do_not_hear_of_other_memory(struct kunit *test)
 }
 #endif
 
+/* Expect the threads of a node that reclaim and compact its memory to run, or not to. */
+static void expect_threads(struct kunit *test, const pg_data_t *pgdat, bool expected)
+{
+	KUNIT_EXPECT_EQ(test, expected, !!pgdat->kswapd);
+#ifdef CONFIG_COMPACTION
+	KUNIT_EXPECT_EQ(test, expected, !!pgdat->kcompactd);
+#endif
+}
+
+/*
+ * The threads that reclaim and compact the memory of a node end when its last memory
+ * goes offline, and not before; they run again when memory goes online.
+ */
+static void threads_of_node_run_while_it_has_memory(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_memory_get(test);
+	pg_data_t *pgdat = NODE_DATA(ph->nid);
+	unsigned long others;
+	int i, ret;
+
+	if (IS_ENABLED(CONFIG_NUMA))
+		kunit_skip(test, "others would take the node for one without memory");
+	for (i = 1; i >= 0; i--) {
+		phantom_online(ph, MMOP_ONLINE_MOVABLE);
+		expect_threads(test, pgdat, true);
+		phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+
+		/* Have it seem that all but a page of the other memory is not there. */
+		others = pgdat->node_present_pages - ph->nr_pages - i;
+		pgdat->node_present_pages -= others;
+		ret = phantom_offline(ph);
+		pgdat->node_present_pages += others;
+		KUNIT_ASSERT_EQ(test, 0, ret);
+		expect_threads(test, pgdat, i);
+	}
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	expect_threads(test, pgdat, true);
+}
+
 static struct kunit_case offline_skippable_blocks_cases[] = {
 	KUNIT_CASE_PARAM(first_block_is_onlined_again_if_the_second_refuses,
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(sections_go_offline_together, zone_gen_params),
 	KUNIT_CASE(memory_group_counts_present_pages),
 	KUNIT_CASE(auto_movable_policy_looks_at_memory_group),
+	KUNIT_CASE(auto_movable_policy_keeps_to_ratio),
+	KUNIT_CASE(auto_movable_policy_makes_room_for_static_group),
+	KUNIT_CASE(auto_movable_policy_looks_at_unit_of_dynamic_group),
+	KUNIT_CASE(auto_movable_policy_charges_other_dynamic_groups),
+	KUNIT_CASE_PARAM(present_pages_count_for_zone_node_and_group, zone_gen_params),
 	KUNIT_CASE_PARAM(memmap_on_memory_is_accounted_for, zone_gen_params),
+	KUNIT_CASE(memory_blocks_have_their_own_memmap),
+	KUNIT_CASE(memory_with_mixed_memmaps_is_removed_in_parts),
+	KUNIT_CASE(adding_with_memmap_leaves_nothing_behind),
+	KUNIT_CASE(memmap_brings_its_sections_online),
+	KUNIT_CASE(threads_of_node_run_while_it_has_memory),
 #if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)
 	KUNIT_CASE_PARAM(node_has_memory_until_the_last_of_it_is_offline,
 			 zone_gen_params),

@@ -506,6 +506,293 @@ static void onlined_pages_are_isolated_until_they_are_online(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, phantom_offline(ph));
 }
 
+/* Online or offline pages, as the driver core does, but without a memory block. */
+static int change_range(int (*change)(unsigned long pfn, unsigned long nr_pages,
+				      struct zone *zone, struct memory_group *group),
+			unsigned long pfn, unsigned long nr_pages, struct zone *zone)
+{
+	int ret;
+
+	mem_hotplug_begin();
+	/* It warns once, whatever is wrong with the range. */
+	kunit_warning_suppress(kunit_get_current_test()) {
+		ret = change(pfn, nr_pages, zone, NULL);
+	}
+	mem_hotplug_done();
+	return ret;
+}
+
+/* Expect -EINVAL for ranges that begin or end where they must not, or are empty. */
+static void expect_misaligned_refused(struct phantom_memory *ph, struct zone *zone,
+				      int (*change)(unsigned long pfn,
+						    unsigned long nr_pages,
+						    struct zone *zone,
+						    struct memory_group *group))
+{
+	const unsigned long start = ph->start_pfn, end = phantom_end_pfn(ph);
+
+	KUNIT_EXPECT_EQ(ph->test, -EINVAL,
+			change_range(change, start + 1, ph->nr_pages - 1, zone));
+	KUNIT_EXPECT_EQ(ph->test, -EINVAL,
+			change_range(change, start,
+				     ph->nr_pages - pageblock_nr_pages, zone));
+	KUNIT_EXPECT_EQ(ph->test, -EINVAL, change_range(change, end, 0, zone));
+}
+
+static void keep_page_offline(struct page *page, unsigned int order)
+{
+}
+
+/*
+ * A range that does not begin with a pageblock, that does not end with a section, or
+ * that is empty, fails with -EINVAL to go online or offline, and nothing changes.
+ */
+static void misaligned_range_neither_goes_online_nor_offline(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	struct phantom_snapshot before;
+	struct zone *zone = ph->zone;
+
+	if (pageblock_nr_pages == PAGES_PER_SECTION)
+		kunit_skip(test, "a section is a pageblock");
+	phantom_snapshot_take(&before);
+	expect_misaligned_refused(ph, zone, offline_pages);
+	phantom_snapshot_expect(test, &before);
+	KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(ph->start_pfn));
+
+	KUNIT_ASSERT_EQ(test, 0, phantom_offline(ph));
+	phantom_snapshot_take(&before);
+	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(keep_page_offline));
+	expect_misaligned_refused(ph, zone, online_pages);
+	restore_online_page_callback(keep_page_offline);
+	phantom_snapshot_expect(test, &before);
+	KUNIT_EXPECT_NULL(test, pfn_to_online_page(ph->start_pfn));
+}
+
+static unsigned long nr_kept[2];
+
+static void keep_first(struct page *page, unsigned int order)
+{
+	nr_kept[0] += 1UL << order;
+}
+
+static void keep_second(struct page *page, unsigned int order)
+{
+	nr_kept[1] += 1UL << order;
+}
+
+/*
+ * A driver cannot set its online_page callback while another one has set its own, nor
+ * take that one back; only what it set itself is called, and is gone when taken back.
+ */
+static void online_page_callback_is_that_of_one_driver(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_memory_get(test);
+	const unsigned long nr_pages = phantom_offlinable(max(pageblock_nr_pages,
+								MAX_ORDER_NR_PAGES));
+	const unsigned long pfn = PHYS_PFN(ph->start + ph->size) - nr_pages;
+	struct zone *zone = zone_for_pfn_range(MMOP_ONLINE_MOVABLE, ph->nid, NULL, pfn,
+					       nr_pages);
+
+	memset(nr_kept, 0, sizeof(nr_kept));
+	if (restore_online_page_callback(generic_online_page))
+		kunit_skip(test, "a driver has set its online_page callback");
+	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(keep_first));
+	KUNIT_EXPECT_EQ(test, -EINVAL, set_online_page_callback(keep_second));
+	KUNIT_EXPECT_EQ(test, -EINVAL, restore_online_page_callback(keep_second));
+	KUNIT_EXPECT_EQ(test, 0, change_range(online_pages, pfn, nr_pages, zone));
+	KUNIT_EXPECT_EQ(test, nr_pages, nr_kept[0]);
+	phantom_set(ph, pfn, nr_pages, PHANTOM_SKIPPABLE);
+	KUNIT_EXPECT_EQ(test, 0, change_range(offline_pages, pfn, nr_pages, zone));
+	KUNIT_EXPECT_EQ(test, 0, restore_online_page_callback(keep_first));
+
+	KUNIT_EXPECT_EQ(test, -EINVAL, restore_online_page_callback(keep_first));
+	KUNIT_EXPECT_EQ(test, 0, set_online_page_callback(keep_second));
+	KUNIT_EXPECT_EQ(test, -EINVAL, restore_online_page_callback(keep_first));
+	KUNIT_EXPECT_EQ(test, 0, restore_online_page_callback(keep_second));
+	KUNIT_EXPECT_EQ(test, 0, nr_kept[1]);
+}
+
+/*
+ * Spans
+ */
+
+/*
+ * A node that nobody knows of, with empty zones. What lies behind the last zone does
+ * not look like one, or like anything else.
+ */
+static pg_data_t *make_node(struct kunit *test, int nid)
+{
+	pg_data_t *pgdat = kunit_kmalloc(test, sizeof(*pgdat), GFP_KERNEL);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pgdat);
+	memset(pgdat, 0xff, sizeof(*pgdat));
+	memset(pgdat->node_zones, 0, sizeof(pgdat->node_zones));
+	pgdat->node_id = nid;
+	pgdat->nr_zones = 0;
+	pgdat->node_start_pfn = 0;
+	pgdat->node_spanned_pages = 0;
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &pgdat->node_zones[i];
+
+		zone->zone_pgdat = pgdat;
+		zone->name = "KUnit";
+		zone_set_nid(zone, nid);
+		spin_lock_init(&zone->lock);
+	}
+	return pgdat;
+}
+
+/* Pages of a memory block that is offline, a few at a time. */
+struct parts {
+	unsigned long start_pfn;
+	unsigned long nr_pages;
+};
+
+static struct parts parts_of_block(struct kunit *test)
+{
+	const struct phantom_memory *ph = phantom_memory_get(test);
+
+	return (struct parts) {
+		.start_pfn = PHYS_PFN(ph->start),
+		.nr_pages = PHYS_PFN(memory_block_size_bytes()) / 8,
+	};
+}
+
+static void expect_zone_span(struct kunit *test, const struct parts *parts,
+			     const struct zone *zone, unsigned long first,
+			     unsigned long last)
+{
+	KUNIT_EXPECT_EQ(test, parts->start_pfn + first * parts->nr_pages,
+			zone->zone_start_pfn);
+	KUNIT_EXPECT_EQ(test, (last - first + 1) * parts->nr_pages,
+			zone->spanned_pages);
+}
+
+static void expect_node_span(struct kunit *test, const struct parts *parts,
+			     const pg_data_t *pgdat, unsigned long first,
+			     unsigned long last)
+{
+	KUNIT_EXPECT_EQ(test, parts->start_pfn + first * parts->nr_pages,
+			pgdat->node_start_pfn);
+	KUNIT_EXPECT_EQ(test, (last - first + 1) * parts->nr_pages,
+			pgdat->node_spanned_pages);
+}
+
+static void move_part(const struct parts *parts, struct zone *zone, unsigned long nr)
+{
+	move_pfn_range_to_zone(zone, parts->start_pfn + nr * parts->nr_pages,
+			       parts->nr_pages, NULL, MIGRATE_MOVABLE, false);
+}
+
+static void remove_part(const struct parts *parts, struct zone *zone, unsigned long nr)
+{
+	remove_pfn_range_from_zone(zone, parts->start_pfn + nr * parts->nr_pages,
+				   parts->nr_pages);
+}
+
+/*
+ * A zone and its node grow to span what is moved to the zone, be it below, above or
+ * amid what they span; a zone without memory that is online spans nothing.
+ */
+static void zone_and_node_grow_to_span_what_is_moved_there(struct kunit *test)
+{
+	const struct parts parts = parts_of_block(test);
+	pg_data_t *pgdat = make_node(test, first_memory_node);
+	struct zone *lower = &pgdat->node_zones[ZONE_NORMAL];
+	struct zone *upper = &pgdat->node_zones[ZONE_MOVABLE];
+
+	mem_hotplug_begin();
+	move_part(&parts, upper, 3);
+	expect_zone_span(test, &parts, upper, 3, 3);
+	expect_node_span(test, &parts, pgdat, 3, 3);
+	KUNIT_EXPECT_EQ(test, ZONE_MOVABLE + 1, pgdat->nr_zones);
+	move_part(&parts, upper, 5);
+	expect_zone_span(test, &parts, upper, 3, 5);
+	expect_node_span(test, &parts, pgdat, 3, 5);
+	move_part(&parts, upper, 2);
+	move_part(&parts, upper, 4);
+	expect_zone_span(test, &parts, upper, 2, 5);
+	expect_node_span(test, &parts, pgdat, 2, 5);
+
+	move_part(&parts, lower, 3);
+	expect_zone_span(test, &parts, lower, 3, 3);
+	expect_node_span(test, &parts, pgdat, 2, 5);
+	move_part(&parts, lower, 1);
+	expect_zone_span(test, &parts, lower, 1, 3);
+	expect_node_span(test, &parts, pgdat, 1, 5);
+	move_part(&parts, lower, 7);
+	expect_zone_span(test, &parts, lower, 1, 7);
+	expect_node_span(test, &parts, pgdat, 1, 7);
+	KUNIT_EXPECT_EQ(test, ZONE_MOVABLE + 1, pgdat->nr_zones);
+
+	remove_part(&parts, lower, 7);
+	KUNIT_EXPECT_TRUE(test, zone_is_empty(lower));
+	KUNIT_EXPECT_EQ(test, 0, lower->zone_start_pfn);
+	expect_node_span(test, &parts, pgdat, 2, 5);
+	remove_part(&parts, upper, 2);
+	KUNIT_EXPECT_TRUE(test, zone_is_empty(upper));
+	KUNIT_EXPECT_EQ(test, 0, pgdat->node_spanned_pages);
+	mem_hotplug_done();
+}
+
+/**
+ * struct span_of_zones - what zones span, and hence their node
+ * @zone: which zones span something; of it, the first and last part
+ * @node: the first and the last part of the node
+ */
+struct span_of_zones {
+	struct {
+		enum zone_type type;
+		unsigned long first;
+		unsigned long last;
+	} zone[2];
+	struct {
+		unsigned long first;
+		unsigned long last;
+	} node;
+};
+
+/*
+ * When memory has been removed from one of its zones, a node spans just what its zones
+ * do, in whichever order they are, and whatever it spanned before.
+ */
+static void node_spans_what_its_zones_do(struct kunit *test)
+{
+	static const struct span_of_zones spans[] = {
+		{ { { 0, 1, 3 }, { MAX_NR_ZONES - 1, 5, 7 } }, { 1, 7 } },
+		{ { { 0, 4, 6 }, { MAX_NR_ZONES - 1, 1, 3 } }, { 1, 6 } },
+		{ { { 0, 2, 7 }, { 1, 3, 5 } }, { 2, 7 } },
+		{ { { 0, 3, 5 }, { MAX_NR_ZONES - 1, 2, 7 } }, { 2, 7 } },
+		{ { { 1, 3, 5 }, { 1, 3, 5 } }, { 3, 5 } },
+	};
+	const struct parts parts = parts_of_block(test);
+	int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(spans); i++) {
+		pg_data_t *pgdat = make_node(test, first_memory_node);
+
+		pgdat->node_start_pfn = parts.start_pfn;
+		pgdat->node_spanned_pages = 8 * parts.nr_pages;
+		for (j = 0; j < 2; j++) {
+			struct zone *zone = &pgdat->node_zones[spans[i].zone[j].type];
+
+			zone->zone_start_pfn = parts.start_pfn +
+					       spans[i].zone[j].first * parts.nr_pages;
+			zone->spanned_pages = (spans[i].zone[j].last + 1 -
+					       spans[i].zone[j].first) * parts.nr_pages;
+		}
+		mem_hotplug_begin();
+		/* Neither end of the first one */
+		remove_part(&parts, &pgdat->node_zones[spans[i].zone[0].type],
+			    spans[i].zone[0].first + 1);
+		mem_hotplug_done();
+		expect_node_span(test, &parts, pgdat, spans[i].node.first,
+				 spans[i].node.last);
+	}
+}
+
 static struct kunit_case offline_skippable_edge_cases[] = {
 	KUNIT_CASE_PARAM(isolation_allows_folio_that_ends_at_its_edge,
 			 zone_gen_params),
@@ -537,6 +824,11 @@ static struct kunit_case offline_skippable_zone_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(onlined_pages_are_isolated_until_they_are_online,
 			 zone_gen_params),
+	KUNIT_CASE_PARAM(misaligned_range_neither_goes_online_nor_offline,
+			 zone_gen_params),
+	KUNIT_CASE(online_page_callback_is_that_of_one_driver),
+	KUNIT_CASE(zone_and_node_grow_to_span_what_is_moved_there),
+	KUNIT_CASE(node_spans_what_its_zones_do),
 	{}
 };
 

@@ -9,6 +9,7 @@
 #include <linux/cpufeature.h>
 #include <linux/device.h>
 #include <linux/gfp.h>
+#include <linux/init.h>
 #include <linux/ioport.h>
 #include <linux/memblock.h>
 #include <linux/memory.h>
@@ -228,6 +229,28 @@ const char *phantom_read_param(struct kunit *test, const char *name)
 	return text;
 }
 
+/**
+ * phantom_boot_option() - do what is done about an option on the command line
+ * @test: the test case, which is skipped if the kernel has booted, as what handles
+ *	options is gone then, and aborted if there is no such option
+ * @name: the option, with "=" if it has a value
+ * @value: the value
+ *
+ * Context: May sleep.
+ * Return: what the function for the option returns.
+ */
+int phantom_boot_option(struct kunit *test, const char *name, char *value)
+{
+	const struct obs_kernel_param *option = __setup_start;
+
+	if (system_state > SYSTEM_SCHEDULING)
+		kunit_skip(test, "the kernel has booted");
+	while (option < __setup_end && strcmp(option->str, name))
+		option++;
+	KUNIT_ASSERT_TRUE_MSG(test, option < __setup_end, "no option %s", name);
+	return option->setup_func(value);
+}
+
 static void restore_default_online_type(void *online_type)
 {
 	mhp_set_default_online_type((long)online_type);
@@ -405,6 +428,24 @@ static int phantom_notify(struct notifier_block *nb, unsigned long event,
 	    start < ph->start + ph->size && !kunit_get_current_test())
 		return notifier_from_errno(-EPERM);
 	return NOTIFY_OK;
+}
+
+/**
+ * phantom_add_range() - try to add memory with nothing behind it, all of it offline
+ * @start: start of a range from phantom_find_range()
+ * @size: its size
+ * @mhp_flags: how to add it, such as %MHP_NONE
+ *
+ * For test cases that remove the memory by themselves, and do not online it.
+ *
+ * Context: May sleep.
+ * Return: what __add_memory_driver_managed() returns.
+ */
+int phantom_add_range(u64 start, u64 size, mhp_t mhp_flags)
+{
+	return __add_memory_driver_managed(phantom_nid(), start, size,
+					   "System RAM (kunit)", mhp_flags,
+					   MMOP_OFFLINE);
 }
 
 static int phantom_memory_remove(struct phantom_memory *ph)
