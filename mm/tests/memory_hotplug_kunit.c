@@ -12,7 +12,6 @@
 #include <linux/device.h>
 #include <linux/firmware-map.h>
 #include <linux/gfp.h>
-#include <linux/ioport.h>
 #include <linux/kernel.h>
 #include <linux/memory-tiers.h>
 #include <linux/memory.h>
@@ -57,130 +56,6 @@ static void contiguous_allocation_keeps_isolation_of_others(struct kunit *test)
  * Adding
  */
 
-static int add_phantom_range(u64 start, u64 size)
-{
-	return __add_memory_driver_managed(first_memory_node, start, size,
-					   "System RAM (kunit)", MHP_NONE,
-					   MMOP_OFFLINE);
-}
-
-static void expect_removed(struct kunit *test, u64 start, u64 size)
-{
-	KUNIT_EXPECT_EQ(test, 0, remove_memory(start, size));
-	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, start));
-}
-
-/* The resource of memory tells whether a driver manages it. */
-static void resource_tells_who_manages_memory(struct kunit *test)
-{
-	const u64 size = memory_block_size_bytes();
-	const u64 start = phantom_find_range(test, size);
-	struct resource *res;
-
-	phantom_set_default_online_type(test, MMOP_OFFLINE);
-	KUNIT_ASSERT_EQ(test, 0, add_memory(first_memory_node, start, size, MHP_NONE));
-	res = lookup_resource(&iomem_resource, start);
-	KUNIT_EXPECT_EQ(test, IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY,
-			res ? res->flags & (IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY |
-					    IORESOURCE_SYSRAM_DRIVER_MANAGED) : 0);
-	expect_removed(test, start, size);
-
-	KUNIT_ASSERT_EQ(test, 0, add_phantom_range(start, size));
-	res = lookup_resource(&iomem_resource, start);
-	KUNIT_EXPECT_TRUE(test, res && res->flags & IORESOURCE_SYSRAM_DRIVER_MANAGED);
-	/* As those do who have the lock already. */
-	lock_device_hotplug();
-	__remove_memory(start, size);
-	unlock_device_hotplug();
-	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, start));
-}
-
-/* Memory that the kernel could not address is refused, and nothing is left of it. */
-static void memory_out_of_range_is_refused(struct kunit *test)
-{
-	const struct range range = mhp_get_pluggable_range(true);
-	const u64 size = memory_block_size_bytes();
-	const u64 end = ALIGN_DOWN(range.end, size) + size;
-
-	phantom_require(test);
-	if (end + size < end)
-		kunit_skip(test, "all memory is in range");
-	KUNIT_EXPECT_EQ(test, -E2BIG, add_phantom_range(end, size));
-	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, end));
-	/* The first half of it is in range. */
-	KUNIT_EXPECT_EQ(test, -E2BIG, add_phantom_range(end - size, 2 * size));
-	KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, end - size));
-}
-
-static void restore_max_mem_size(void *unused)
-{
-	max_mem_size = U64_MAX;
-}
-
-/* Memory beyond what mem= allows is refused, but only while the kernel boots. */
-static void memory_beyond_limit_is_refused_at_boot(struct kunit *test)
-{
-	const u64 size = memory_block_size_bytes();
-	const u64 start = phantom_find_range(test, size);
-
-	if (max_mem_size != U64_MAX)
-		kunit_skip(test, "there is a limit already");
-	KUNIT_ASSERT_EQ(test, 0,
-			kunit_add_action_or_reset(test, restore_max_mem_size, NULL));
-
-	max_mem_size = start + size;
-	KUNIT_EXPECT_EQ(test, 0, add_phantom_range(start, size));
-	expect_removed(test, start, size);
-
-	max_mem_size = start + size - 1;
-	if (system_state < SYSTEM_RUNNING) {
-		KUNIT_EXPECT_EQ(test, -E2BIG, add_phantom_range(start, size));
-		KUNIT_EXPECT_NULL(test, lookup_resource(&iomem_resource, start));
-	} else {
-		KUNIT_EXPECT_EQ(test, 0, add_phantom_range(start, size));
-		expect_removed(test, start, size);
-	}
-}
-
-/*
- * Pages that share a subsection with others are refused, and so are pages whose
- * memmap is to be on other pages than the first ones, or is larger than they are, and
- * pages that nobody may access.
- */
-static void wrong_pages_are_refused(struct kunit *test)
-{
-	const u64 size = memory_block_size_bytes();
-	const unsigned long pfn = PHYS_PFN(phantom_find_range(test, size));
-	const unsigned long nr_pages = PAGES_PER_SUBSECTION;
-	struct vmem_altmap before = { .base_pfn = pfn - 1, .free = 1 };
-	struct vmem_altmap large = { .base_pfn = pfn, .free = nr_pages + 1 };
-	struct mhp_params params = { .pgprot = PAGE_KERNEL };
-	struct mhp_params nothing = {};
-
-	mem_hotplug_begin();
-	kunit_warning_suppress(test) {
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				__add_pages(first_memory_node, pfn + 1, nr_pages, &params));
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				__add_pages(first_memory_node, pfn, nr_pages - 1, &params));
-		KUNIT_EXPECT_SUPPRESSED_WARNING_COUNT(test, 2);
-	}
-	kunit_warning_suppress(test) {
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				__add_pages(first_memory_node, pfn, nr_pages, &nothing));
-		/* It warns once. */
-		KUNIT_EXPECT_LE(test, kunit_suppressed_warning_count(__kunit_suppress), 1);
-	}
-	params.altmap = &before;
-	KUNIT_EXPECT_EQ(test, -EINVAL,
-			__add_pages(first_memory_node, pfn, nr_pages, &params));
-	params.altmap = &large;
-	KUNIT_EXPECT_EQ(test, -EINVAL,
-			__add_pages(first_memory_node, pfn, nr_pages, &params));
-	mem_hotplug_done();
-	KUNIT_EXPECT_FALSE(test, pfn_valid(pfn));
-}
-
 /*
  * Add memory while the nth allocation fails, and remove it again. Return
  * whether there was an nth allocation.
@@ -191,7 +66,7 @@ static bool add_range_faulty(struct kunit *test, u64 start, u64 size,
 	bool failed;
 
 	kunit_fault_arm(test, nth);
-	*ret = add_phantom_range(start, size);
+	*ret = phantom_add_range(start, size, MHP_NONE);
 	/* One warning of add_pages() on x86 */
 	failed = kunit_fault_disarm(test, 1);
 	if (*ret)
@@ -238,16 +113,11 @@ static bool remove_leftover_sections(u64 start, u64 size)
 }
 
 /*
- * Whichever allocation fails while memory of several sections is added, either
- * it is there or nothing of it is, and the counters match.
- *
- * There is other memory already, for which there are page tables, unless memory
- * blocks are large.
+ * Add memory beside other memory, while one allocation after the other fails. Either it
+ * is there or nothing of it is, and the counters match.
  */
-static void adding_leaves_nothing_behind(struct kunit *test)
+static void expect_added_or_not(struct kunit *test, u64 start, u64 size)
 {
-	const u64 size = 2 * memory_block_size_bytes();
-	const u64 start = phantom_find_range(test, size);
 	bool failed = true, leftover = false;
 	unsigned int nth, nr_failed = 0;
 	struct phantom_snapshot before;
@@ -262,11 +132,36 @@ static void adding_leaves_nothing_behind(struct kunit *test)
 		leftover = remove_leftover_sections(start, size);
 		phantom_snapshot_expect(test, &before);
 	}
-	if (leftover)
+	if (leftover && size > PFN_PHYS(PAGES_PER_SECTION))
 		kunit_known_bug(test, "mm-memory_hotplug-leave-no-sections",
 				"sections stay if a later one cannot be added");
 	KUNIT_EXPECT_FALSE(test, leftover);
 	KUNIT_EXPECT_GE(test, nr_failed, 3);
+}
+
+/*
+ * Whichever allocation fails while memory of several sections is added, either
+ * it is there or nothing of it is, and the counters match.
+ *
+ * There is other memory already, for which there are page tables, unless memory
+ * blocks are large.
+ */
+static void adding_leaves_nothing_behind(struct kunit *test)
+{
+	const u64 size = 2 * memory_block_size_bytes();
+
+	expect_added_or_not(test, phantom_find_range(test, size), size);
+}
+
+/*
+ * Whichever allocation fails while a single memory block is added, either it is there
+ * or nothing of it is, and the counters match.
+ */
+static void adding_of_a_block_leaves_nothing_behind(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+
+	expect_added_or_not(test, phantom_find_range(test, size), size);
 }
 
 /*
@@ -478,6 +373,49 @@ static void onlining_fails_without_per_cpu_lists(struct kunit *test)
 		expect_offline_range(test, &range);
 }
 
+/* Expect the watermarks to be those for the memory that there is. */
+static void expect_current_watermarks(struct kunit *test, const struct zone *zone)
+{
+	const unsigned long watermark = min_wmark_pages(zone);
+
+	setup_per_zone_wmarks();
+	KUNIT_EXPECT_EQ(test, watermark, min_wmark_pages(zone));
+}
+
+/*
+ * When memory has gone online or offline, zones share in the watermarks by the memory
+ * that they have then.
+ */
+static void watermarks_are_those_for_online_memory(struct kunit *test)
+{
+	struct guarded_range range = guarded_range(test);
+	struct phantom_memory *ph = phantom_memory_get(test);
+	struct zone *zone;
+
+	range.start_pfn = PHYS_PFN(ph->start);
+	range.nr_pages = PHYS_PFN(ph->size);
+	range.zone = zone_for_pfn_range(MMOP_ONLINE_KERNEL, ph->nid, NULL,
+					range.start_pfn, range.nr_pages);
+	if (populated_zone(range.zone))
+		kunit_skip(test, "zone %s has other memory", range.zone->name);
+	/* The guard of the zone makes do with what it has in reserve. */
+	for_each_populated_zone(zone)
+		break;
+	expect_current_watermarks(test, zone);
+	KUNIT_ASSERT_EQ(test, 0, online_range(&range));
+	expect_current_watermarks(test, zone);
+	expect_offline_range(test, &range);
+	expect_current_watermarks(test, zone);
+}
+
+/* A node that is online already is not brought online again. */
+static void node_is_brought_online_once(struct kunit *test)
+{
+	KUNIT_EXPECT_TRUE(test, node_online(first_memory_node));
+	KUNIT_EXPECT_EQ(test, 0, try_online_node(first_memory_node));
+	KUNIT_EXPECT_TRUE(test, node_online(first_memory_node));
+}
+
 /*
  * A request to online a memory block that is online already is refused, and
  * does not decide to which zone the memory block goes the next time.
@@ -525,6 +463,44 @@ static int refuse_going_offline(struct notifier_block *nb, unsigned long event,
 	    notify->start_pfn >= refusing->start_pfn)
 		return notifier_from_errno(-EBUSY);
 	return NOTIFY_OK;
+}
+
+/* A range to be removed that does not consist of whole memory blocks is refused. */
+static void part_of_memory_block_is_not_removed(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	struct phantom_memory *ph = phantom_memory_add(test, 2 * size);
+
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			offline_and_remove_memory(ph->start + PAGE_SIZE, size));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			offline_and_remove_memory(ph->start, size + PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, -EINVAL, offline_and_remove_memory(ph->start, 0));
+#ifdef RANGES_ARE_REMOVED_TOGETHER
+	KUNIT_EXPECT_EQ(test, -EINVAL, offline_and_remove_memory_ranges(NULL, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			offline_and_remove_memory_ranges(&(struct range) {
+				ph->start, ph->start + size - 1 }, 0));
+#endif
+	KUNIT_EXPECT_TRUE(test, pfn_valid(PHYS_PFN(ph->start)));
+}
+
+/*
+ * Memory fails to be removed with -ENOMEM if there is no memory to remember which of it
+ * is online, and can be removed later.
+ */
+static void removing_tells_lack_of_memory(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, size);
+
+	KUNIT_ASSERT_EQ(test, 0, phantom_add_range(start, size, MHP_NONE));
+	kunit_fault_arm(test, 1);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, offline_and_remove_memory(start, size));
+	KUNIT_EXPECT_TRUE(test, kunit_fault_disarm(test, 0));
+	KUNIT_EXPECT_TRUE(test, pfn_valid(PHYS_PFN(start)));
+	KUNIT_EXPECT_EQ(test, 0, offline_and_remove_memory(start, size));
+	KUNIT_EXPECT_FALSE(test, pfn_valid(PHYS_PFN(start)));
 }
 
 /*
@@ -907,6 +883,27 @@ static void default_online_type_is_that_of_configuration(struct kunit *test)
 }
 
 /*
+ * The default for memory that is added is what the command line says, unless that is
+ * none of the words for it.
+ */
+static void default_online_type_is_that_of_command_line(struct kunit *test)
+{
+	static const char name[] = "memhp_default_state=";
+	char word[32];
+	int i;
+
+	phantom_set_default_online_type(test, MMOP_OFFLINE);
+	for (i = ARRAY_SIZE(online_words) - 1; i >= 0; i--) {
+		strscpy(word, online_words[i], sizeof(word));
+		KUNIT_EXPECT_EQ(test, 1, phantom_boot_option(test, name, word));
+		KUNIT_EXPECT_EQ(test, i, mhp_get_default_online_type());
+		strscpy(word, "auto", sizeof(word));
+		KUNIT_EXPECT_EQ(test, 1, phantom_boot_option(test, name, word));
+		KUNIT_EXPECT_EQ(test, i, mhp_get_default_online_type());
+	}
+}
+
+/*
  * An address that is written to hard_offline_page has its page taken out of use, one
  * that is written to soft_offline_page is not if its page is skippable, and what is no
  * number fails with -EINVAL.
@@ -1044,17 +1041,17 @@ static int memory_hotplug_faults_init(struct kunit *test)
 static struct kunit_case memory_hotplug_cases[] = {
 	KUNIT_CASE_PARAM(contiguous_allocation_keeps_isolation_of_others,
 			 zone_gen_params),
-	KUNIT_CASE(resource_tells_who_manages_memory),
-	KUNIT_CASE(memory_out_of_range_is_refused),
-	KUNIT_CASE(memory_beyond_limit_is_refused_at_boot),
-	KUNIT_CASE(wrong_pages_are_refused),
+	KUNIT_CASE(watermarks_are_those_for_online_memory),
+	KUNIT_CASE(node_is_brought_online_once),
 	KUNIT_CASE(refused_online_type_is_forgotten),
 	KUNIT_CASE(files_tell_about_memory_block),
 	KUNIT_CASE(default_online_type_is_what_is_written),
 	KUNIT_CASE(default_online_type_is_that_of_configuration),
+	KUNIT_CASE(default_online_type_is_that_of_command_line),
 	KUNIT_CASE_PARAM(address_that_is_written_is_taken_out_of_use, zone_gen_params),
 	KUNIT_CASE(online_policy_is_what_is_written),
 	KUNIT_CASE(memmap_on_memory_is_what_is_written),
+	KUNIT_CASE(part_of_memory_block_is_not_removed),
 	KUNIT_CASE(failed_removal_keeps_poisoned_memory_online),
 	KUNIT_CASE(migration_keeps_no_reference_to_hwpoisoned_folio),
 #if defined(CONFIG_NUMA) && defined(NODE_ADDING_FIRST_MEMORY)
@@ -1074,6 +1071,8 @@ static struct kunit_suite memory_hotplug_suite = {
 
 static struct kunit_case memory_hotplug_faults_cases[] = {
 	KUNIT_CASE(adding_tells_lack_of_memory),
+	KUNIT_CASE(removing_tells_lack_of_memory),
+	KUNIT_CASE(adding_of_a_block_leaves_nothing_behind),
 	KUNIT_CASE(adding_leaves_nothing_behind),
 	KUNIT_CASE(adding_survives_without_page_tables),
 	KUNIT_CASE(firmware_map_recovers_without_memory),
