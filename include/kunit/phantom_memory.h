@@ -106,25 +106,7 @@ static inline bool phantom_is_borrowed(const struct phantom_memory *ph)
 	return ph->obstacle;
 }
 
-/**
- * phantom_offlinable() - round up to what the architecture can offline
- * @nr_pages: how many pages are to go offline at least
- *
- * arm64 does not unmap a part of a block mapping, so offlines no part of a
- * section: see prevent_memory_remove_notifier().
- *
- * Return: a number of pages such that those at the end of a section, or of
- *	several sections, can go offline.
- */
-static inline unsigned long phantom_offlinable(unsigned long nr_pages)
-{
-#ifdef CONFIG_ARM64
-	return ALIGN(nr_pages, PAGES_PER_SECTION);
-#else
-	return nr_pages;
-#endif
-}
-
+unsigned long phantom_offlinable(unsigned long nr_pages);
 void phantom_require_hotplugged(const struct phantom_memory *ph);
 
 void phantom_require(struct kunit *test);
@@ -144,6 +126,7 @@ void phantom_guard(struct kunit *test);
 bool phantom_guarded(const struct phantom_memory *ph);
 
 u64 phantom_find_range(struct kunit *test, u64 size);
+u64 phantom_find_aligned_range(struct kunit *test, u64 size, u64 align);
 int phantom_add_range(u64 start, u64 size, mhp_t mhp_flags);
 void phantom_remove_leftover(struct kunit *test, u64 start, u64 size);
 int phantom_nid_without_memory(struct kunit *test);

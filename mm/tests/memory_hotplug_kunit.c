@@ -172,7 +172,8 @@ static void adding_of_a_block_leaves_nothing_behind(struct kunit *test)
 static void adding_survives_without_page_tables(struct kunit *test)
 {
 	const u64 size = memory_block_size_bytes();
-	const u64 start = ALIGN(phantom_find_range(test, 2 * PUD_SIZE), PUD_SIZE);
+	const u64 start = phantom_find_aligned_range(test, size,
+						     max_t(u64, size, PUD_SIZE));
 	unsigned int nth, nr_failed = 0;
 	bool failed = true;
 	int ret;

@@ -376,18 +376,18 @@ static void require_free_memory(struct kunit *test, u64 size)
 }
 
 /**
- * phantom_find_range() - find a physical range with nothing in it
+ * phantom_find_aligned_range() - find a physical range with nothing in it
  * @test: the test case, which is skipped if there is none, or if the system
  *	cannot have phantom memory
  * @size: size of the range in bytes
+ * @align: alignment of its start, a multiple of memory_block_size_bytes()
  *
  * Context: May sleep.
- * Return: the physical start address, aligned to memory_block_size_bytes().
+ * Return: the physical start address.
  */
-u64 phantom_find_range(struct kunit *test, u64 size)
+u64 phantom_find_aligned_range(struct kunit *test, u64 size, u64 align)
 {
 	const struct range range = mhp_get_pluggable_range(true);
-	const u64 align = memory_block_size_bytes();
 	static u64 lowest;
 	u64 start;
 
@@ -413,6 +413,20 @@ u64 phantom_find_range(struct kunit *test, u64 size)
 	}
 	kunit_skip(test, "no %llu MiB of free physical address space in %#llx-%#llx",
 		   size / SZ_1M, range.start, range.end);
+}
+
+/**
+ * phantom_find_range() - find a physical range with nothing in it
+ * @test: the test case, which is skipped if there is none, or if the system
+ *	cannot have phantom memory
+ * @size: size of the range in bytes
+ *
+ * Context: May sleep.
+ * Return: the physical start address, aligned to memory_block_size_bytes().
+ */
+u64 phantom_find_range(struct kunit *test, u64 size)
+{
+	return phantom_find_aligned_range(test, size, memory_block_size_bytes());
 }
 
 /* Nobody but test cases may online phantom memory, not even a rule of udev. */
@@ -574,13 +588,55 @@ struct phantom_memory *phantom_memory_at(struct kunit *test, u64 start,
 	return ph;
 }
 
-/* Hotplug memory with room for phantom_hotplug_online(). */
+/* May less than a section go offline? */
+static bool phantom_parts_go_offline;
+
+/*
+ * Ask those who may refuse to offline memory about the last pageblock of a
+ * section, which is not even online.
+ */
+static bool phantom_may_part_go_offline(const struct phantom_memory *ph)
+{
+	struct memory_notify part = {
+		.start_pfn = PHYS_PFN(ph->start + ph->size) - pageblock_nr_pages,
+		.nr_pages = pageblock_nr_pages,
+	};
+	const int ret = memory_notify(MEM_GOING_OFFLINE, &part);
+
+	memory_notify(MEM_CANCEL_OFFLINE, &part);
+	return !notifier_to_errno(ret);
+}
+
+/**
+ * phantom_offlinable() - round up to what the architecture can offline
+ * @nr_pages: how many pages are to go offline at least
+ *
+ * Where the memmap or the direct mapping is mapped by large pages, arm64 offlines
+ * no part of a section: see prevent_memory_remove_notifier(). To be called only
+ * after phantom_memory_get(), which finds out.
+ *
+ * Return: a number of pages such that those at the end of a section, or of
+ *	several sections, can go offline.
+ */
+unsigned long phantom_offlinable(unsigned long nr_pages)
+{
+	return phantom_parts_go_offline ? nr_pages :
+					  ALIGN(nr_pages, PAGES_PER_SECTION);
+}
+
+/*
+ * Hotplug memory with room for phantom_hotplug_online(). (Memory blocks consist
+ * of whole sections.)
+ */
 struct phantom_memory *phantom_hotplug(struct kunit *test)
 {
-	const u64 size = PFN_PHYS(phantom_offlinable(PHANTOM_NR_PAGES));
+	struct phantom_memory *ph;
 
-	return __phantom_memory_add(test, phantom_nid(),
-				    ALIGN(size, memory_block_size_bytes()));
+	ph = __phantom_memory_add(test, phantom_nid(),
+				  ALIGN(PFN_PHYS(PHANTOM_NR_PAGES),
+					memory_block_size_bytes()));
+	phantom_parts_go_offline = phantom_may_part_go_offline(ph);
+	return ph;
 }
 
 /*
