@@ -229,7 +229,7 @@ class Tester:
 
     def _boot(self, kernel: kernels.Kernel, folder: Path) -> Booted:
         """Boot once; how long a good boot takes says when another one hangs."""
-        patience = guests.PATIENCE
+        patience = guests.patience_with(self.setup)
         if self._usual.exists():
             patience = min(patience, round(10 + 4 * float(self._usual.read_text())))
         begin = time.monotonic()

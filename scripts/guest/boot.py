@@ -25,12 +25,14 @@ from base.files import is_full, write
 from base.outcome import Exit, Fail, no_space
 from base.process import run, spawn
 from base.progress import Progress, say
-from base.project import UML
+from base.project import ARCH, UML
 from guest import kvm
 from guest.build import KUNIT_PY, Kernel
+from guest.setup import Setup
 from guest.verdict import Verdict, before_any_case, judge, ktap, last_boot
 
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
+FOREIGN = 600  # ... of another architecture: each of its instructions takes longer
 PIDFILE = "qemu.pid"
 # QEMU's last words, after whatever the kernel was about to say.
 TERMINATED = re.compile(r"qemu-system-\S+: terminating on signal \d+")
@@ -50,6 +52,11 @@ TRIES = {Exit.CRASH: 3, Exit.HANG: 2}
 RESULTS = ("test.log", "results.json", "results.ktap", "results.junit.xml")
 
 
+def patience_with(setup: Setup) -> int:
+    """How many seconds a boot may take."""
+    return PATIENCE if setup.arch in (ARCH, UML) else FOREIGN
+
+
 def kernel_arguments(kernel: Kernel) -> Tuple[str, ...]:
     """What each boot has on the kernel's command line."""
     more = () if kernel.has("CONFIG_SMP") else SINGLE_PROCESSOR.get(kernel.setup.arch, ())
@@ -67,7 +74,7 @@ def qemu(kernel: Kernel, image: Path, machine: Sequence[str], *words: str) -> Li
             "-serial", str(kernel.guest["serial"]), *kernel.guest["extra_qemu_params"]]
 
 
-def boot(kernel: Kernel, *arguments: str, patience: int = PATIENCE,
+def boot(kernel: Kernel, *arguments: str, patience: Optional[int] = None,
          judge_by: Optional[Path] = None, is_reset: bool = False,
          last_words: str = "") -> Verdict:
     """Boot, and boot again what ended before the first case: that may be the machine's doing.
@@ -78,7 +85,9 @@ def boot(kernel: Kernel, *arguments: str, patience: int = PATIENCE,
     """
     earlier: List[str] = []
     while True:
-        verdict, log = _boot(kernel, arguments, patience, judge_by, is_reset, last_words)
+        verdict, log = _boot(kernel, arguments,
+                             patience_with(kernel.setup) if patience is None else patience,
+                             judge_by, is_reset, last_words)
         if not before_any_case(verdict, log) or len(earlier) + 1 >= TRIES[verdict.code]:
             return verdict.after(earlier if verdict.code is Exit.OK else [])
         earlier.append(verdict.reason)

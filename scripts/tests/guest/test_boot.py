@@ -11,8 +11,9 @@ from unittest import mock
 from base.outcome import Exit, Fail
 from base.project import KERNEL
 from guest import job
-from guest.boot import boot, forget, keep, valid_xml
+from guest.boot import boot, forget, keep, patience_with, valid_xml
 from guest.build import Kernel
+from guest.setup import Setup
 from guest.verdict import Verdict
 from series.worktree import Source
 from tests import fixture
@@ -75,6 +76,10 @@ class BootTest(fixture.Case):
             LOG + "    # half a liqemu-system-x: terminating on signal 15 from pid 7 (python3)\n",
             said="Command '['qemu-system-x']' timed out after 0 seconds", patience=0).code,
             Exit.HANG)
+
+    def test_a_processor_of_another_kind_may_take_longer(self) -> None:
+        usual, other = (patience_with(Setup(arch)) for arch in ("x86_64", "arm64"))
+        self.assertGreater(other, usual)
 
     def test_a_qemu_that_others_stop_is_no_verdict(self) -> None:
         self.assertIn("killed", self.trouble(
