@@ -9,16 +9,20 @@
  */
 #include <kunit/fault.h>
 #include <kunit/known_bug.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/firmware-map.h>
 #include <linux/gfp.h>
 #include <linux/kernel.h>
+#include <linux/kthread.h>
 #include <linux/memory-tiers.h>
 #include <linux/memory.h>
 #include <linux/mm.h>
 #include <linux/node.h>
 #include <linux/percpu.h>
 #include <linux/pgtable.h>
+#include <linux/sched/task.h>
 #include <linux/swap.h>
 #include <linux/sysfs.h>
 
@@ -416,6 +420,79 @@ static void node_is_brought_online_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, try_online_node(first_memory_node));
 	KUNIT_EXPECT_TRUE(test, node_online(first_memory_node));
 }
+
+#ifdef CONFIG_MEMORY_FAILURE
+/**
+ * struct soft_offliner - takes a page out of use while its memory goes offline
+ * @nb: has it begin when that has begun
+ * @pfn: the page
+ * @done: it has ended
+ * @ret: what soft_offline_page() returned
+ */
+struct soft_offliner {
+	struct notifier_block nb;
+	unsigned long pfn;
+	struct completion done;
+	int ret;
+};
+
+static int soft_offline_thread(void *arg)
+{
+	struct soft_offliner *offliner = arg;
+
+	offliner->ret = soft_offline_page(offliner->pfn, 0);
+	complete(&offliner->done);
+	return 0;
+}
+
+static int soft_offline_meanwhile(struct notifier_block *nb, unsigned long event,
+				  void *arg)
+{
+	struct soft_offliner *offliner = container_of(nb, struct soft_offliner, nb);
+	struct task_struct *task;
+	int i;
+
+	if (event == MEM_GOING_OFFLINE) {
+		task = kthread_create(soft_offline_thread, offliner, "soft_offline");
+		if (IS_ERR(task))
+			return notifier_from_errno(PTR_ERR(task));
+		get_task_struct(task);
+		wake_up_process(task);
+		/* Until it waits for get_online_mems(). */
+		for (i = 0; i < 1000 && !(READ_ONCE(task->__state) & TASK_UNINTERRUPTIBLE); i++)
+			usleep_range(50, 100);
+		put_task_struct(task);
+	} else if (event == MEM_OFFLINE) {
+		/* As page_init_poison() does, in kernels that check for that. */
+		memset(pfn_to_page(offliner->pfn), PAGE_POISON_PATTERN,
+		       sizeof(struct page));
+	}
+	return NOTIFY_OK;
+}
+
+/*
+ * A page whose memory goes offline while somebody waits to take it out of use is left
+ * alone: there is nothing in its struct page any more.
+ */
+static void soft_offline_leaves_alone_what_went_offline(struct kunit *test)
+{
+	struct soft_offliner offliner = { .nb.notifier_call = soft_offline_meanwhile };
+	struct phantom_memory *ph = phantom_memory_get(test);
+
+	kunit_known_bug(test, "mm-memory-failure-look-again",
+			"not tried, as the kernel might use a memmap that is gone");
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+	offliner.pfn = ph->start_pfn;
+	init_completion(&offliner.done);
+
+	KUNIT_ASSERT_EQ(test, 0, register_memory_notifier(&offliner.nb));
+	KUNIT_EXPECT_EQ(test, 0, phantom_offline(ph));
+	unregister_memory_notifier(&offliner.nb);
+	wait_for_completion(&offliner.done);
+	KUNIT_EXPECT_EQ(test, -EIO, offliner.ret);
+}
+#endif
 
 /*
  * A request to online a memory block that is online already is refused, and
@@ -1044,6 +1121,9 @@ static struct kunit_case memory_hotplug_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE(watermarks_are_those_for_online_memory),
 	KUNIT_CASE(node_is_brought_online_once),
+#ifdef CONFIG_MEMORY_FAILURE
+	KUNIT_CASE(soft_offline_leaves_alone_what_went_offline),
+#endif
 	KUNIT_CASE(refused_online_type_is_forgotten),
 	KUNIT_CASE(files_tell_about_memory_block),
 	KUNIT_CASE(default_online_type_is_what_is_written),
