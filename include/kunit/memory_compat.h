@@ -116,6 +116,12 @@ static inline void balloon_page_replace(struct balloon_dev_info *balloon,
 #define EMPTY_VMA_FLAGS	0
 #endif
 
+/* Whoever adds memory may say that it cannot be accessed until it is online. */
+#ifdef MHP_OFFLINE_INACCESSIBLE
+#define mhp_init_memmap_on_memory(pfn, nr_pages, zone)				\
+	mhp_init_memmap_on_memory(pfn, nr_pages, zone, false)
+#endif
+
 /*
  * Do isolation and scan make sure that the size of a folio is possible, which
  * they read without a reference?
