@@ -707,6 +707,9 @@ static int hear(struct notifier_block *nb, unsigned long event, void *arg)
 {
 	struct ear *ear = container_of(nb, struct ear, nb);
 
+	/* Older kernels also tell those who have to make memory accessible. */
+	if (event > MEM_CANCEL_OFFLINE)
+		return NOTIFY_OK;
 	if (ear->nr < NR_HEARD) {
 		ear->heard[ear->nr].event = event;
 		ear->heard[ear->nr].notify = *(struct memory_notify *)arg;
