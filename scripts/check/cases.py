@@ -36,7 +36,7 @@ SUITE = re.compile(r"\bstruct\s+kunit_suite\s+\w+\s*=\s*\{(?P<body>.*?)^\};",
 NAME = re.compile(r"\.name\s*=\s*\"(?P<name>[^\"]*)\"")
 ARRAY_NAME = re.compile(r"\.test_cases\s*=\s*(?P<array>\w+)")
 CASE = re.compile(r"\bKUNIT_CASE\w*\(\s*(?P<name>\w+)")
-KNOWN_BUG = re.compile(r"\bkunit_known_bug\(\s*test,\s*\"([^\"]+)\"")
+KNOWN_BUG = re.compile(r"\bkunit_known_bug\(\s*[\w>-]+,\s*\"([^\"]+)\"")
 # A full stop in the middle of a text ends a sentence, unless it belongs to one of these.
 SENTENCE_END = re.compile(r"(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)(?<!\bvs)[.!?](?=\s)")
 # What reStructuredText takes for markup: these, and an underscore that ends a word.
