@@ -1172,9 +1172,9 @@ static void read_memmap(void *ctx)
 	}
 }
 
-static void race_unmount(void *fs)
+static void race_unmount(void *unused)
 {
-	kern_unmount(fs);
+	kern_unmount_array(race->fs, RACE_NR_FILES);
 }
 
 static void race_prepare_files(struct kunit *test)
@@ -1183,6 +1183,7 @@ static void race_prepare_files(struct kunit *test)
 
 	race->buffer = (void __user *)map_to_user(test, NULL, PAGE_SIZE);
 	race->mm = current->mm;
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, race_unmount, NULL));
 	for (i = 0; i < RACE_NR_FILES; i++) {
 		struct file_system_type *type = get_fs_type(race_files[i].fs);
 		struct vfsmount *fs;
@@ -1192,8 +1193,6 @@ static void race_prepare_files(struct kunit *test)
 		fs = kern_mount(type);
 		put_filesystem(type);
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fs);
-		KUNIT_ASSERT_EQ(test, 0,
-				kunit_add_action_or_reset(test, race_unmount, fs));
 		race->fs[i] = fs;
 	}
 }
