@@ -84,10 +84,9 @@ def boot(kernel: Kernel, *arguments: str, patience: Optional[int] = None,
     the one before may have crashed with these `last_words`.
     """
     earlier: List[str] = []
+    limit = patience_with(kernel.setup) if patience is None else patience
     while True:
-        verdict, log = _boot(kernel, arguments,
-                             patience_with(kernel.setup) if patience is None else patience,
-                             judge_by, is_reset, last_words)
+        verdict, log = _boot(kernel, arguments, limit, judge_by, is_reset, last_words)
         if not before_any_case(verdict, log) or len(earlier) + 1 >= TRIES[verdict.code]:
             return verdict.after(earlier if verdict.code is Exit.OK else [])
         earlier.append(verdict.reason)
