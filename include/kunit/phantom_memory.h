@@ -138,6 +138,8 @@ struct phantom_memory *phantom_memory_at(struct kunit *test, u64 start,
 struct phantom_memory *phantom_memory_get(struct kunit *test);
 void phantom_memory_put(void);
 
+int phantom_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone);
+int phantom_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone);
 void phantom_online(struct phantom_memory *ph, enum mmop online_type);
 int phantom_offline(struct phantom_memory *ph);
 void phantom_offline_by_force(struct phantom_memory *ph);

@@ -120,8 +120,9 @@ static bool remove_leftover_sections(u64 start, u64 size)
  * Add memory beside other memory, while one allocation after the other fails. Either it
  * is there or nothing of it is, and the counters match.
  */
-static void expect_added_or_not(struct kunit *test, u64 start, u64 size)
+static void expect_added_or_not(struct kunit *test, u64 size)
 {
+	const u64 start = phantom_find_range(test, size);
 	bool failed = true, leftover = false;
 	unsigned int nth, nr_failed = 0;
 	struct phantom_snapshot before;
@@ -152,9 +153,7 @@ static void expect_added_or_not(struct kunit *test, u64 start, u64 size)
  */
 static void adding_leaves_nothing_behind(struct kunit *test)
 {
-	const u64 size = 2 * memory_block_size_bytes();
-
-	expect_added_or_not(test, phantom_find_range(test, size), size);
+	expect_added_or_not(test, 2 * memory_block_size_bytes());
 }
 
 /*
@@ -163,9 +162,7 @@ static void adding_leaves_nothing_behind(struct kunit *test)
  */
 static void adding_of_a_block_leaves_nothing_behind(struct kunit *test)
 {
-	const u64 size = memory_block_size_bytes();
-
-	expect_added_or_not(test, phantom_find_range(test, size), size);
+	expect_added_or_not(test, memory_block_size_bytes());
 }
 
 /*
@@ -254,21 +251,14 @@ static struct guarded_range guarded_range(struct kunit *test)
 
 static int online_range(const struct guarded_range *range)
 {
-	int ret;
-
-	mem_hotplug_begin();
-	ret = online_pages(range->start_pfn, range->nr_pages, range->zone, NULL);
-	mem_hotplug_done();
-	return ret;
+	return phantom_online_pages(range->start_pfn, range->nr_pages, range->zone);
 }
 
 static void expect_offline_range(struct kunit *test,
 				 const struct guarded_range *range)
 {
-	mem_hotplug_begin();
-	KUNIT_EXPECT_EQ(test, 0, offline_pages(range->start_pfn, range->nr_pages,
-					       range->zone, NULL));
-	mem_hotplug_done();
+	KUNIT_EXPECT_EQ(test, 0, phantom_offline_pages(range->start_pfn, range->nr_pages,
+						       range->zone));
 }
 
 /*

@@ -100,12 +100,6 @@ static struct phantom_memory *add_blocks(struct kunit *test, unsigned int nr)
  * What user space reads and writes
  */
 
-static const char *read_attribute(struct kunit *test, struct memory_block *mem,
-				  const char *name)
-{
-	return phantom_read_file(test, &mem->dev, name);
-}
-
 static ssize_t write_state(struct kunit *test, struct memory_block *mem,
 			   const char *word)
 {
@@ -127,9 +121,9 @@ static void expect_block_online(struct kunit *test, struct memory_block *mem,
 	KUNIT_EXPECT_EQ(test, MEM_ONLINE, mem->state);
 	KUNIT_EXPECT_PTR_EQ(test, zone, mem->zone);
 	KUNIT_EXPECT_PTR_EQ(test, zone, page_zone(pfn_to_page(block_pfn(mem))));
-	KUNIT_EXPECT_STREQ(test, "online\n", read_attribute(test, mem, "state"));
+	KUNIT_EXPECT_STREQ(test, "online\n", phantom_read_file(test, &mem->dev, "state"));
 	snprintf(name, sizeof(name), "%s\n", zone->name);
-	KUNIT_EXPECT_STREQ(test, name, read_attribute(test, mem, "valid_zones"));
+	KUNIT_EXPECT_STREQ(test, name, phantom_read_file(test, &mem->dev, "valid_zones"));
 }
 
 static void expect_block_offline(struct kunit *test, struct memory_block *mem)
@@ -137,7 +131,7 @@ static void expect_block_offline(struct kunit *test, struct memory_block *mem)
 	KUNIT_EXPECT_EQ(test, MEM_OFFLINE, mem->state);
 	KUNIT_EXPECT_NULL(test, mem->zone);
 	KUNIT_EXPECT_NULL(test, pfn_to_online_page(block_pfn(mem)));
-	KUNIT_EXPECT_STREQ(test, "offline\n", read_attribute(test, mem, "state"));
+	KUNIT_EXPECT_STREQ(test, "offline\n", phantom_read_file(test, &mem->dev, "state"));
 }
 
 /**
@@ -244,7 +238,7 @@ static void valid_zones_of_offline_block_are_those_of_online(struct kunit *test)
 	}
 	scnprintf(names + len, sizeof(names) - len, "\n");
 	KUNIT_EXPECT_STREQ(test, names,
-			   read_attribute(test, mem, "valid_zones"));
+			   phantom_read_file(test, &mem->dev, "valid_zones"));
 }
 
 /*
@@ -356,6 +350,12 @@ static void expect_span(const struct phantom_memory *ph, const struct zone *zone
 			zone_end_pfn(zone));
 }
 
+static enum mmop other_type(enum mmop online_type)
+{
+	return online_type == MMOP_ONLINE_MOVABLE ? MMOP_ONLINE_KERNEL :
+						    MMOP_ONLINE_MOVABLE;
+}
+
 /*
  * A zone spans its memory from the first to the last that is online, whatever
  * memory that is offline, or of another zone, lies in between.
@@ -363,15 +363,14 @@ static void expect_span(const struct phantom_memory *ph, const struct zone *zone
 static void zone_spans_its_memory_that_is_online(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	const enum mmop other_type = param->online_type == MMOP_ONLINE_MOVABLE ?
-				     MMOP_ONLINE_KERNEL : MMOP_ONLINE_MOVABLE;
+	const enum mmop online_other = other_type(param->online_type);
 	struct phantom_memory *ph = add_blocks(test, 7);
 	struct zone *zone = empty_zone(test, ph, param->online_type);
-	struct zone *other = empty_zone(test, ph, other_type);
+	struct zone *other = empty_zone(test, ph, online_other);
 
 	/* The memory block in the middle stays offline. */
 	online_blocks(ph, param->online_type, (int []){ 4, 1, 5, 0 }, 4);
-	online_blocks(ph, other_type, (int []){ 2, 6 }, 2);
+	online_blocks(ph, online_other, (int []){ 2, 6 }, 2);
 	expect_span(ph, zone, 0, 5);
 	expect_span(ph, other, 2, 6);
 
@@ -522,21 +521,6 @@ static void block_of_no_zone_is_movable_with_movable_node(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, kernel, zone_of_block(mem, MMOP_ONLINE));
 }
 
-/* offline_pages() as the driver core calls it, but without a memory block */
-static int offline_range(unsigned long pfn, unsigned long nr_pages,
-			 struct zone *zone)
-{
-	int ret;
-
-	mem_hotplug_begin();
-	/* It warns once, whatever is wrong with the range. */
-	kunit_warning_suppress(kunit_get_current_test()) {
-		ret = offline_pages(pfn, nr_pages, zone, NULL);
-	}
-	mem_hotplug_done();
-	return ret;
-}
-
 /*
  * A range of which an end is in another zone than offline_pages() is told fails to
  * go offline with -EINVAL, and stays online in both.
@@ -544,8 +528,6 @@ static int offline_range(unsigned long pfn, unsigned long nr_pages,
 static void range_of_two_zones_stays_online(struct kunit *test)
 {
 	const struct offline_skippable_param *param = test->param_value;
-	const enum mmop other_type = param->online_type == MMOP_ONLINE_MOVABLE ?
-				     MMOP_ONLINE_KERNEL : MMOP_ONLINE_MOVABLE;
 	struct phantom_memory *ph = add_blocks(test, 2);
 	struct memory_block *mem[2];
 	struct phantom_snapshot online;
@@ -553,14 +535,19 @@ static void range_of_two_zones_stays_online(struct kunit *test)
 
 	for (i = 0; i < 2; i++) {
 		mem[i] = phantom_get_block(test, block_start(ph, i));
-		online_blocks(ph, i ? other_type : param->online_type, &i, 1);
+		online_blocks(ph, i ? other_type(param->online_type) : param->online_type,
+			      &i, 1);
 		make_block_skippable(ph, mem[i]);
 	}
 	phantom_snapshot_take(&online);
-	for (i = 0; i < 2; i++)
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				offline_range(block_pfn(mem[0]), 2 * nr_block_pages(),
-					      mem[i]->zone));
+	/* It warns once, whatever is wrong with the range. */
+	kunit_warning_suppress(test) {
+		for (i = 0; i < 2; i++)
+			KUNIT_EXPECT_EQ(test, -EINVAL,
+					phantom_offline_pages(block_pfn(mem[0]),
+							      2 * nr_block_pages(),
+							      mem[i]->zone));
+	}
 	phantom_snapshot_expect(test, &online);
 	for (i = 0; i < 2; i++)
 		KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(block_pfn(mem[i])));
@@ -576,16 +563,12 @@ static void range_of_two_resources_goes_offline(struct kunit *test)
 	const unsigned long nr_pages = 2 * nr_block_pages();
 	struct zone *zone = zone_for_pfn_range(param->online_type, first->nid, NULL,
 					       pfn, nr_pages);
-	int ret;
 
 	if (second->start != first->start + first->size)
 		kunit_skip(test, "memory was added elsewhere");
-	mem_hotplug_begin();
-	ret = online_pages(pfn, nr_pages, zone, NULL);
-	mem_hotplug_done();
-	KUNIT_ASSERT_EQ(test, 0, ret);
+	KUNIT_ASSERT_EQ(test, 0, phantom_online_pages(pfn, nr_pages, zone));
 	phantom_set(first, pfn, nr_pages, PHANTOM_SKIPPABLE);
-	KUNIT_EXPECT_EQ(test, 0, offline_range(pfn, nr_pages, zone));
+	KUNIT_EXPECT_EQ(test, 0, phantom_offline_pages(pfn, nr_pages, zone));
 }
 
 /*
@@ -939,7 +922,6 @@ static void onlining_hands_out_each_page_once(struct kunit *test)
 					       memory_block_size_bytes()));
 	const unsigned long end_pfn = PHYS_PFN(ph->start + ph->size);
 	unsigned long nr_pages, pfn;
-	int ret;
 
 	if (set_online_page_callback(expect_next_chunk))
 		kunit_skip(test, "a driver has set its online_page callback");
@@ -955,17 +937,11 @@ static void onlining_hands_out_each_page_once(struct kunit *test)
 		onlined.next_pfn = pfn;
 		zone = zone_for_pfn_range(param->online_type, ph->nid, NULL, pfn,
 					  nr_pages);
-		mem_hotplug_begin();
-		ret = online_pages(pfn, nr_pages, zone, NULL);
-		mem_hotplug_done();
-		KUNIT_ASSERT_EQ(test, 0, ret);
+		KUNIT_ASSERT_EQ(test, 0, phantom_online_pages(pfn, nr_pages, zone));
 		KUNIT_EXPECT_EQ(test, end_pfn, onlined.next_pfn);
 
 		phantom_set(ph, pfn, nr_pages, PHANTOM_SKIPPABLE);
-		mem_hotplug_begin();
-		ret = offline_pages(pfn, nr_pages, zone, NULL);
-		mem_hotplug_done();
-		KUNIT_ASSERT_EQ(test, 0, ret);
+		KUNIT_ASSERT_EQ(test, 0, phantom_offline_pages(pfn, nr_pages, zone));
 	}
 }
 

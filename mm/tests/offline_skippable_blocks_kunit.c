@@ -120,9 +120,7 @@ static void online_two_sections(struct phantom_memory *ph, enum mmop online_type
 	zone = zone_for_pfn_range(online_type, ph->nid, NULL, ph->start_pfn,
 				  ph->nr_pages);
 	set_callback(ph->test);
-	mem_hotplug_begin();
-	ret = online_pages(ph->start_pfn, ph->nr_pages, zone, NULL);
-	mem_hotplug_done();
+	ret = phantom_online_pages(ph->start_pfn, ph->nr_pages, zone);
 	restore_online_page_callback(keep_page_skippable);
 	KUNIT_ASSERT_EQ(ph->test, 0, ret);
 	ph->zone = zone;

@@ -182,9 +182,7 @@ static int offline_borrowed(void)
 	int ret;
 
 	patience_begin(&patience);
-	mem_hotplug_begin();
-	ret = offline_pages(ph->start_pfn, ph->nr_pages, ph->zone, NULL);
-	mem_hotplug_done();
+	ret = phantom_offline_pages(ph->start_pfn, ph->nr_pages, ph->zone);
 	patience_end(&patience);
 
 	if (!ret) {
@@ -230,12 +228,9 @@ static struct phantom_memory *online_borrowed(struct kunit *test)
 {
 	struct phantom_memory *ph = &borrowed->memory;
 	struct zone *zone = &NODE_DATA(ph->nid)->node_zones[ZONE_MOVABLE];
-	int ret;
 
-	mem_hotplug_begin();
-	ret = online_pages(ph->start_pfn, ph->nr_pages, zone, NULL);
-	mem_hotplug_done();
-	KUNIT_ASSERT_EQ(test, 0, ret);
+	KUNIT_ASSERT_EQ(test, 0,
+			phantom_online_pages(ph->start_pfn, ph->nr_pages, zone));
 	ph->zone = zone;
 	borrowed->nr_skippable = 0;
 	KUNIT_ASSERT_EQ(test, 0,

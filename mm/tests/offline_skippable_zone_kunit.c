@@ -488,10 +488,8 @@ static void onlined_pages_are_isolated_until_they_are_online(struct kunit *test)
 	memset(&onlining, 0, sizeof(onlining));
 	onlining.zone = zone;
 	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(observe_onlining));
-	mem_hotplug_begin();
 	KUNIT_EXPECT_EQ(test, 0,
-			online_pages(ph->start_pfn, ph->nr_pages, zone, NULL));
-	mem_hotplug_done();
+			phantom_online_pages(ph->start_pfn, ph->nr_pages, zone));
 	restore_online_page_callback(observe_onlining);
 
 	KUNIT_EXPECT_EQ(test, ph->nr_pages, onlining.nr_pages);
@@ -506,37 +504,22 @@ static void onlined_pages_are_isolated_until_they_are_online(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, phantom_offline(ph));
 }
 
-/* Online or offline pages, as the driver core does, but without a memory block. */
-static int change_range(int (*change)(unsigned long pfn, unsigned long nr_pages,
-				      struct zone *zone, struct memory_group *group),
-			unsigned long pfn, unsigned long nr_pages, struct zone *zone)
-{
-	int ret;
-
-	mem_hotplug_begin();
-	/* It warns once, whatever is wrong with the range. */
-	kunit_warning_suppress(kunit_get_current_test()) {
-		ret = change(pfn, nr_pages, zone, NULL);
-	}
-	mem_hotplug_done();
-	return ret;
-}
-
 /* Expect -EINVAL for ranges that begin or end where they must not, or are empty. */
 static void expect_misaligned_refused(struct phantom_memory *ph, struct zone *zone,
 				      int (*change)(unsigned long pfn,
 						    unsigned long nr_pages,
-						    struct zone *zone,
-						    struct memory_group *group))
+						    struct zone *zone))
 {
 	const unsigned long start = ph->start_pfn, end = phantom_end_pfn(ph);
 
-	KUNIT_EXPECT_EQ(ph->test, -EINVAL,
-			change_range(change, start + 1, ph->nr_pages - 1, zone));
-	KUNIT_EXPECT_EQ(ph->test, -EINVAL,
-			change_range(change, start,
-				     ph->nr_pages - pageblock_nr_pages, zone));
-	KUNIT_EXPECT_EQ(ph->test, -EINVAL, change_range(change, end, 0, zone));
+	/* It warns once, whatever is wrong with the range. */
+	kunit_warning_suppress(ph->test) {
+		KUNIT_EXPECT_EQ(ph->test, -EINVAL,
+				change(start + 1, ph->nr_pages - 1, zone));
+		KUNIT_EXPECT_EQ(ph->test, -EINVAL,
+				change(start, ph->nr_pages - pageblock_nr_pages, zone));
+		KUNIT_EXPECT_EQ(ph->test, -EINVAL, change(end, 0, zone));
+	}
 }
 
 static void keep_page_offline(struct page *page, unsigned int order)
@@ -556,14 +539,14 @@ static void misaligned_range_neither_goes_online_nor_offline(struct kunit *test)
 	if (pageblock_nr_pages == PAGES_PER_SECTION)
 		kunit_skip(test, "a section is a pageblock");
 	phantom_snapshot_take(&before);
-	expect_misaligned_refused(ph, zone, offline_pages);
+	expect_misaligned_refused(ph, zone, phantom_offline_pages);
 	phantom_snapshot_expect(test, &before);
 	KUNIT_EXPECT_NOT_NULL(test, pfn_to_online_page(ph->start_pfn));
 
 	KUNIT_ASSERT_EQ(test, 0, phantom_offline(ph));
 	phantom_snapshot_take(&before);
 	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(keep_page_offline));
-	expect_misaligned_refused(ph, zone, online_pages);
+	expect_misaligned_refused(ph, zone, phantom_online_pages);
 	restore_online_page_callback(keep_page_offline);
 	phantom_snapshot_expect(test, &before);
 	KUNIT_EXPECT_NULL(test, pfn_to_online_page(ph->start_pfn));
@@ -600,10 +583,10 @@ static void online_page_callback_is_that_of_one_driver(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, set_online_page_callback(keep_first));
 	KUNIT_EXPECT_EQ(test, -EINVAL, set_online_page_callback(keep_second));
 	KUNIT_EXPECT_EQ(test, -EINVAL, restore_online_page_callback(keep_second));
-	KUNIT_EXPECT_EQ(test, 0, change_range(online_pages, pfn, nr_pages, zone));
+	KUNIT_EXPECT_EQ(test, 0, phantom_online_pages(pfn, nr_pages, zone));
 	KUNIT_EXPECT_EQ(test, nr_pages, nr_kept[0]);
 	phantom_set(ph, pfn, nr_pages, PHANTOM_SKIPPABLE);
-	KUNIT_EXPECT_EQ(test, 0, change_range(offline_pages, pfn, nr_pages, zone));
+	KUNIT_EXPECT_EQ(test, 0, phantom_offline_pages(pfn, nr_pages, zone));
 	KUNIT_EXPECT_EQ(test, 0, restore_online_page_callback(keep_first));
 
 	KUNIT_EXPECT_EQ(test, -EINVAL, restore_online_page_callback(keep_first));

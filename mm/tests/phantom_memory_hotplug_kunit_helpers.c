@@ -691,6 +691,48 @@ static void phantom_finish_online(struct phantom_memory *ph, int ret)
 	phantom_went_online(ph);
 }
 
+/**
+ * phantom_online_pages() - online_pages(), as the driver core calls it
+ * @pfn: the first page
+ * @nr_pages: how many pages
+ * @zone: the zone
+ *
+ * The memory block device does not hear of it.
+ *
+ * Context: May sleep. Takes mem_hotplug_lock.
+ * Return: what online_pages() returns.
+ */
+int phantom_online_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone)
+{
+	int ret;
+
+	mem_hotplug_begin();
+	ret = online_pages(pfn, nr_pages, zone, NULL);
+	mem_hotplug_done();
+	return ret;
+}
+
+/**
+ * phantom_offline_pages() - offline_pages(), as the driver core calls it
+ * @pfn: the first page
+ * @nr_pages: how many pages
+ * @zone: the zone
+ *
+ * The memory block device does not hear of it.
+ *
+ * Context: May sleep. Takes mem_hotplug_lock.
+ * Return: what offline_pages() returns.
+ */
+int phantom_offline_pages(unsigned long pfn, unsigned long nr_pages, struct zone *zone)
+{
+	int ret;
+
+	mem_hotplug_begin();
+	ret = offline_pages(pfn, nr_pages, zone, NULL);
+	mem_hotplug_done();
+	return ret;
+}
+
 /*
  * Online the last pages by way of online_pages(), behind the back of the memory
  * block device; the part of the memory block before them stays offline, as it is
@@ -701,14 +743,10 @@ static void phantom_hotplug_online(struct phantom_memory *ph,
 				   enum mmop online_type)
 {
 	const unsigned long nr_pages = phantom_offlinable(PHANTOM_NR_PAGES);
-	int ret;
 
 	phantom_prepare_online(ph, PHYS_PFN(ph->start + ph->size) - nr_pages,
 			       nr_pages, online_type);
-	mem_hotplug_begin();
-	ret = online_pages(ph->start_pfn, nr_pages, ph->zone, NULL);
-	mem_hotplug_done();
-	phantom_finish_online(ph, ret);
+	phantom_finish_online(ph, phantom_online_pages(ph->start_pfn, nr_pages, ph->zone));
 }
 
 /**
@@ -852,9 +890,7 @@ int phantom_offline(struct phantom_memory *ph)
 	int ret;
 
 	phantom_require_hotplugged(ph);
-	mem_hotplug_begin();
-	ret = offline_pages(ph->start_pfn, ph->nr_pages, ph->zone, NULL);
-	mem_hotplug_done();
+	ret = phantom_offline_pages(ph->start_pfn, ph->nr_pages, ph->zone);
 	phantom_finish_offline(ph, ret);
 	return ret;
 }
