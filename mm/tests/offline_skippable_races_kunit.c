@@ -58,7 +58,9 @@
  * @RACE_MIGRATE_FOLIO: in migrate_folio() of an address space, with both folios
  *	locked
  * @RACE_MIGRATE_BALLOON: in migratepage() of a balloon, with both pages locked
- * @RACE_DISSOLVE: no movable pages are left
+ * @RACE_FREE_FOLIO: one was migrated: nobody has a reference to the old one, and it
+ *	is about to be freed
+ * @RACE_DISSOLVE: no movable pages are left. There never was any hugetlb folio
  * @RACE_TEST: about to test whether all pages are free or skippable
  * @RACE_OFFLINE_ISOLATED: they are, and nothing can fail any more
  * @RACE_OFFLINE: the memory is offline. Called before other notifiers
@@ -91,6 +93,7 @@ enum race_point {
 	RACE_MIGRATE_PAGES,
 	RACE_MIGRATE_FOLIO,
 	RACE_MIGRATE_BALLOON,
+	RACE_FREE_FOLIO,
 	RACE_DISSOLVE,
 	RACE_TEST,
 	RACE_OFFLINE_ISOLATED,
@@ -115,7 +118,7 @@ static const struct schedule_point race_points[] = {
 	[RACE_OFFLINE_DEVICE]		= { "offline_device", RACE_DEVICE },
 	[RACE_PCP_DISABLE]		= { "pcp_disable", RACE_MHP },
 	[RACE_LRU_DISABLE]		= { "lru_disable", RACE_MHP | RACE_PCP },
-	[RACE_ISOLATE]			= { "isolate", RACE_MHP | RACE_PCP },
+	[RACE_ISOLATE]			= { "isolate", RACE_MHP | RACE_PCP, .idle = true },
 	[RACE_ISOLATE_BLOCK]		= { "isolate_block", RACE_MHP | RACE_PCP },
 	[RACE_GOING_OFFLINE]		= { "going_offline", RACE_MHP | RACE_PCP },
 	[RACE_GOING_OFFLINE_LAST]	= { "going_offline_last", RACE_MHP | RACE_PCP },
@@ -124,7 +127,8 @@ static const struct schedule_point race_points[] = {
 	[RACE_MIGRATE_PAGES]		= { "migrate_pages", RACE_MHP | RACE_PCP },
 	[RACE_MIGRATE_FOLIO]		= { "migrate_folio", RACE_MHP | RACE_PCP },
 	[RACE_MIGRATE_BALLOON]		= { "migrate_balloon", RACE_MHP | RACE_PCP },
-	[RACE_DISSOLVE]			= { "dissolve", RACE_MHP | RACE_PCP },
+	[RACE_FREE_FOLIO]		= { "free_folio", RACE_MHP | RACE_PCP },
+	[RACE_DISSOLVE]			= { "dissolve", RACE_MHP | RACE_PCP, .idle = true },
 	[RACE_TEST]			= { "test", RACE_MHP | RACE_PCP },
 	[RACE_OFFLINE_ISOLATED]		= { "offline_isolated", RACE_MHP | RACE_PCP },
 	[RACE_OFFLINE]			= { "offline", RACE_MHP },
@@ -200,8 +204,12 @@ static const struct schedule_point race_points[] = {
  * @refused: somebody was told to write to @state again later
  * @cleared: an actor cleared the flag of a skippable page
  * @poisoned: an actor set PG_hwpoison
+ * @failed: memory_failure() handled an error of a skippable page
+ * @nr_offlined_before: the value of @nr_offlined when it did
  * @free_is_offline: an actor took a free page out of use
- * @lru_is_offline: ... and the page of a folio
+ * @free_has_failed: ... and memory_failure() another one
+ * @lru_is_offline: an actor took the page of a folio out of use
+ * @lru_has_failed: ... or memory_failure() did
  */
 struct race {
 	struct kunit *test;
@@ -250,8 +258,12 @@ struct race {
 	struct completion refused;
 	bool cleared;
 	bool poisoned;
+	bool failed;
+	unsigned long nr_offlined_before;
 	bool free_is_offline;
+	bool free_has_failed;
 	bool lru_is_offline;
+	bool lru_has_failed;
 };
 
 /* There is one at a time, for callbacks that have no argument. */
@@ -636,6 +648,7 @@ static void race_prepare(void *ctx)
 	race->contiguous = 0;
 	race->cleared = false;
 	race->poisoned = false;
+	race->failed = false;
 	if (!race->ph->zone)
 		race_online();
 	race_fill();
@@ -794,12 +807,15 @@ static void putback_compacted(void *ctx)
 	putback_movable_pages(&race->compacted);
 }
 
-/* The memory controller reports an error, and later somebody takes it back. */
+/*
+ * The memory controller reports an error: memory_failure() has set PG_hwpoison, and
+ * waits for whoever has pcplists disabled. Later, somebody takes it back.
+ */
 static void poison_skippable(void *ctx)
 {
 	struct page *page = pfn_to_online_page(skippable_pfn());
 
-	if (!page || !IS_ENABLED(CONFIG_MEMORY_FAILURE))
+	if (!page || !IS_ENABLED(CONFIG_MEMORY_FAILURE) || PageHWPoison(page))
 		return;
 	SetPageHWPoison(page);
 	race->poisoned = true;
@@ -816,15 +832,13 @@ static int unpoison(unsigned long pfn)
 	return ret;
 }
 
-static void unpoison_skippable(void *ctx)
+/* Take back an error of a skippable page, which nobody else has done. */
+static void race_unpoison_skippable(void)
 {
 	struct page *page = pfn_to_page(skippable_pfn());
 	const int count = page_ref_count(page);
 	int ret = -EBUSY;
 
-	if (!race->poisoned)
-		return;
-	race->poisoned = false;
 #ifdef CONFIG_MEMORY_FAILURE
 	if (!PageHWPoison(page))
 		schedule_fail("PG_hwpoison is lost");
@@ -844,6 +858,13 @@ static void unpoison_skippable(void *ctx)
 		schedule_fail("unpoison_memory() makes the count %d from %d",
 			      page_ref_count(page), count);
 	ClearPageHWPoison(page);
+}
+
+static void unpoison_skippable(void *ctx)
+{
+	if (race->poisoned)
+		race_unpoison_skippable();
+	race->poisoned = false;
 }
 
 /* A driver breaks its promise to change the flag only while nothing happens. */
@@ -1285,23 +1306,80 @@ static void soft_offline_skippable(void *ctx)
 		soft_offline_page(skippable_pfn(), 0);
 }
 
-/* ... or others, which somebody takes back later. */
-static void soft_offline(unsigned long pfn, bool *is_offline)
+/*
+ * The memory controller reports an error of such a page, of which the kernel knows
+ * nothing but that it can do nothing about it.
+ */
+static void fail_skippable(void *ctx)
 {
-	*is_offline = false;
-	/* In the wild, the memory might be gone before that is taken back. */
-	if (IS_ENABLED(CONFIG_MEMORY_FAILURE) && !schedule_is_wild() &&
-	    pfn_to_online_page(pfn))
-		*is_offline = !soft_offline_page(pfn, 0);
+	const unsigned long pfn = skippable_pfn();
+	struct page *page = pfn_to_online_page(pfn);
+	int count;
+
+	/* In the wild, others poison it at the same time, and take it back. */
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || schedule_is_wild() || !page ||
+	    PageHWPoison(page))
+		return;
+	count = page_ref_count(page);
+	if (!memory_failure(pfn, MF_SW_SIMULATED))
+		schedule_fail("a skippable page recovers from an error");
+	if (!PageHWPoison(page) || PageBuddy(page) || page_ref_count(page) != count)
+		schedule_fail("an error of a skippable page makes its count %d from %d",
+			      page_ref_count(page), count);
+	race->failed = true;
+	race->nr_offlined_before = race->nr_offlined;
 }
 
-static void take_back(unsigned long pfn, bool *is_offline)
+static void unpoison_failed(void *ctx)
+{
+	if (!race->failed)
+		return;
+	race->failed = false;
+	num_poisoned_pages_sub(skippable_pfn(), 1);
+	/* Memory that goes online again is not poisoned. */
+	if (race->nr_offlined == race->nr_offlined_before &&
+	    pfn_to_online_page(skippable_pfn()))
+		race_unpoison_skippable();
+}
+
+/* The same for other pages. What was taken out of use, somebody takes back later. */
+static struct page *page_to_take(unsigned long pfn)
 {
 	struct page *page = pfn_to_online_page(pfn);
 
-	if (!*is_offline)
+	/* In the wild, the memory might be gone before that is taken back. */
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || schedule_is_wild() || !page ||
+	    PageHWPoison(page))
+		return NULL;
+	return page;
+}
+
+static bool soft_offline(unsigned long pfn)
+{
+	return page_to_take(pfn) && !soft_offline_page(pfn, 0);
+}
+
+static bool fail(unsigned long pfn)
+{
+	struct page *page = page_to_take(pfn);
+
+	/* It keeps a reference to a page that it cannot take from its user. */
+	if (!page || page_ref_count(page) > 1)
+		return false;
+	if (!memory_failure(pfn, MF_SW_SIMULATED))
+		return true;
+	ClearPageHWPoison(page);
+	num_poisoned_pages_sub(pfn, 1);
+	return false;
+}
+
+static void take_back(unsigned long pfn, bool *is_taken)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	if (!*is_taken)
 		return;
-	*is_offline = false;
+	*is_taken = false;
 	/* Memory that goes online again is not poisoned, but it counts as such. */
 	if (!page || !PageHWPoison(page)) {
 		num_poisoned_pages_sub(pfn, 1);
@@ -1314,7 +1392,7 @@ static void take_back(unsigned long pfn, bool *is_offline)
 
 static void soft_offline_free(void *ctx)
 {
-	soft_offline(free_pfn() + 1, &race->free_is_offline);
+	race->free_is_offline = soft_offline(free_pfn() + 1);
 }
 
 static void unpoison_free(void *ctx)
@@ -1324,12 +1402,32 @@ static void unpoison_free(void *ctx)
 
 static void soft_offline_lru(void *ctx)
 {
-	soft_offline(folio_at(), &race->lru_is_offline);
+	race->lru_is_offline = soft_offline(folio_at());
 }
 
 static void unpoison_lru(void *ctx)
 {
 	take_back(folio_at(), &race->lru_is_offline);
+}
+
+static void fail_free(void *ctx)
+{
+	race->free_has_failed = fail(free_pfn() + 2);
+}
+
+static void unpoison_failed_free(void *ctx)
+{
+	take_back(free_pfn() + 2, &race->free_has_failed);
+}
+
+static void fail_lru(void *ctx)
+{
+	race->lru_has_failed = fail(folio_at());
+}
+
+static void unpoison_failed_lru(void *ctx)
+{
+	take_back(folio_at(), &race->lru_has_failed);
 }
 
 /* Other memory of the zone goes offline, and online. */
@@ -1355,7 +1453,7 @@ static void online_neighbour(void *ctx)
 	.step = { { .name = #first, .run = first, .sleeps = true, ##__VA_ARGS__ } }
 
 /* Both disable pcplists. */
-#define RACE_SOFT_OFFLINE(first, second)					\
+#define RACE_TAKE_OUT(first, second)					\
 	.step = {								\
 		{ .name = #first, .run = first, .sleeps = true,			\
 		  .locks = RACE_MHP | RACE_PCP },				\
@@ -1390,8 +1488,11 @@ static const struct schedule_actor race_actors[] = {
 	{ RACE_STEP(inflate), TOUCH_FREE | TOUCH_BALLOON | TOUCH_ISOLATION },
 	{ RACE_STEPS(report_free, end_report), TOUCH_FREE },
 	{ RACE_STEP(soft_offline_skippable, .locks = RACE_MHP), TOUCH_SKIPPABLE },
-	{ RACE_SOFT_OFFLINE(soft_offline_free, unpoison_free), TOUCH_FREE },
-	{ RACE_SOFT_OFFLINE(soft_offline_lru, unpoison_lru), TOUCH_LRU },
+	{ RACE_TAKE_OUT(soft_offline_free, unpoison_free), TOUCH_FREE },
+	{ RACE_TAKE_OUT(soft_offline_lru, unpoison_lru), TOUCH_LRU },
+	{ RACE_TAKE_OUT(fail_skippable, unpoison_failed), TOUCH_SKIPPABLE },
+	{ RACE_TAKE_OUT(fail_free, unpoison_failed_free), TOUCH_FREE },
+	{ RACE_TAKE_OUT(fail_lru, unpoison_failed_lru), TOUCH_LRU },
 	{ .step = {
 		{ .name = "offline_neighbour", .run = offline_neighbour,
 		  .sleeps = true, .locks = RACE_MHP | RACE_DEVICE },
@@ -1488,8 +1589,8 @@ static struct schedule_probe race_probes[];
 enum {
 	PROBE_OFFLINE_DEVICE, PROBE_ONLINE_DEVICE, PROBE_UEVENT,
 	PROBE_PCP_DISABLE, PROBE_LRU_DISABLE, PROBE_ISOLATE, PROBE_ISOLATE_BLOCK,
-	PROBE_SCAN, PROBE_MIGRATE_RANGE, PROBE_MIGRATE_PAGES, PROBE_DISSOLVE,
-	PROBE_TEST, PROBE_OFFLINE_ISOLATED, PROBE_UNDO_ISOLATE,
+	PROBE_SCAN, PROBE_MIGRATE_RANGE, PROBE_MIGRATE_PAGES, PROBE_FREE_FOLIO,
+	PROBE_DISSOLVE, PROBE_TEST, PROBE_OFFLINE_ISOLATED, PROBE_UNDO_ISOLATE,
 };
 
 /* The neighbour goes online and offline, too. */
@@ -1596,6 +1697,17 @@ static int at_migrate_pages(struct list_head *from, new_folio_t get_new_folio,
 		  ret_succeeded);
 }
 
+static void at_free_folio(struct folio *folio)
+{
+	const unsigned long pfn = folio_pfn(folio);
+	const bool is_ours = pfn == folio_at() || pfn == balloon_pfn();
+	typeof(at_free_folio) *fn =
+		schedule_enter(&race_probes[PROBE_FREE_FOLIO],
+			       is_ours ? RACE_FREE_FOLIO : SCHEDULE_NO_POINT);
+
+	fn(folio);
+}
+
 static int at_dissolve(unsigned long start_pfn, unsigned long end_pfn)
 {
 	typeof(at_dissolve) *fn =
@@ -1642,6 +1754,7 @@ static struct schedule_probe race_probes[] = {
 	[PROBE_SCAN] = { "scan_movable_pages", at_scan },
 	[PROBE_MIGRATE_RANGE] = { "do_migrate_range", at_migrate_range },
 	[PROBE_MIGRATE_PAGES] = { "migrate_pages", at_migrate_pages },
+	[PROBE_FREE_FOLIO] = { "__folio_put", at_free_folio },
 	[PROBE_DISSOLVE] = { "dissolve_free_hugetlb_folios", at_dissolve },
 	[PROBE_TEST] = { "test_pages_isolated", at_test },
 	[PROBE_OFFLINE_ISOLATED] = { "__offline_isolated_pages", at_offline_isolated },

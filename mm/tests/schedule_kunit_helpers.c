@@ -810,6 +810,25 @@ static void schedule_shrink(const struct schedule_model *model,
 	}
 }
 
+/* What console_loglevel was before schedule_print_less(). */
+static int schedule_loglevel;
+
+static void schedule_print_all(void *unused)
+{
+	console_loglevel = schedule_loglevel;
+}
+
+/*
+ * Leave out what each operation says about itself: a console takes longer for that
+ * than the operation.
+ */
+static void schedule_print_less(struct kunit *test)
+{
+	schedule_loglevel = console_loglevel;
+	console_loglevel = min(console_loglevel, LOGLEVEL_INFO);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, schedule_print_all, NULL));
+}
+
 struct schedule_search {
 	struct kunit *test;
 	const struct schedule_model *model;
@@ -923,75 +942,110 @@ static bool search_actor(struct schedule_search *search, unsigned int actor)
 	return true;
 }
 
-/*
- * Two actors, and two preemptions: at the first one, @a does its first step, or
- * all; at the second one, @b does all it does. Whatever is left comes last.
+/**
+ * struct schedule_first - where the first of two actors has stepped in
+ * @actor: the actor
+ * @at: the place in the trace of the operation by itself
+ * @held: it has done its first step, and the second one comes last
+ * @trace: the points that were passed
+ * @last: from this one on, its second step has run
  */
-static bool search_pair(struct schedule_search *search, unsigned int a,
-			unsigned int b)
+struct schedule_first {
+	unsigned int actor;
+	unsigned int at;
+	bool held;
+	struct schedule_trace trace[SCHEDULE_MAX_TRACE];
+	unsigned int last;
+};
+
+/* A schedule of the first actor, up to where the second one steps in. */
+static struct schedule first_schedule(struct schedule_search *search,
+				      const struct schedule_first *first)
 {
-	struct schedule_trace second[SCHEDULE_MAX_TRACE];
-	unsigned int i, j, nr_second, held, last;
-	const unsigned int nr_a = nr_steps(search->model, a);
+	struct schedule schedule = {};
 
-	for (i = 0; i < search->nr_trace; i++) {
-		if (!search_is_legal(search, a, 0, search->trace[i]))
+	schedule_add(&schedule, first->actor, 0, search->trace[first->at]);
+	if (nr_steps(search->model, first->actor) == 2 && !first->held)
+		schedule_add(&schedule, first->actor, 1, search->trace[first->at]);
+	return schedule;
+}
+
+/* All placements of a second actor, which does all it does at once. */
+static bool search_second(struct schedule_search *search,
+			  const struct schedule_first *first, unsigned int actor)
+{
+	unsigned int i;
+
+	for (i = first->at; i < first->last; i++) {
+		struct schedule schedule = first_schedule(search, first);
+
+		if (i == first->at && first->actor > actor && !first->held) {
+			search->stats->same++;
 			continue;
-		for (held = 0; held < nr_a; held++) {
-			struct schedule schedule = {};
-
-			schedule_add(&schedule, a, 0, search->trace[i]);
-			if (nr_a == 2)
-				schedule_add(&schedule, a, 1,
-					     held ? at_end : search->trace[i]);
-			/* Known to succeed; only the trace is of interest. */
-			if (!search_run(search, &schedule))
-				return false;
-			memcpy(second, schedule_current.trace, sizeof(second));
-			nr_second = schedule_current.nr_trace;
-			last = held ? schedule_current.ran_at[1] : nr_second + 1;
-			for (j = i; j < nr_second; j++) {
-				if (j == i && a > b && !held) {
-					search->stats->same++;
-					continue;
-				}
-				if (j + 1 >= last) {
-					search->stats->same++;
-					continue;
-				}
-				if (!search_is_legal(search, b, 0, second[j]))
-					continue;
-				schedule.nr = 1;
-				if (nr_a == 2 && !held)
-					schedule.nr = 2;
-				schedule_add(&schedule, b, 0, second[j]);
-				if (nr_steps(search->model, b) == 2)
-					schedule_add(&schedule, b, 1, second[j]);
-				if (held)
-					schedule_add(&schedule, a, 1, at_end);
-				if (!search_run(search, &schedule))
-					return false;
-			}
 		}
+		if (!search_is_legal(search, actor, 0, first->trace[i]))
+			continue;
+		schedule_add(&schedule, actor, 0, first->trace[i]);
+		if (nr_steps(search->model, actor) == 2)
+			schedule_add(&schedule, actor, 1, first->trace[i]);
+		if (first->held)
+			schedule_add(&schedule, first->actor, 1, at_end);
+		if (!search_run(search, &schedule))
+			return false;
 	}
 	return true;
 }
 
-static bool search_pairs(struct schedule_search *search)
+/* Have an actor step in somewhere, and then each of the others. */
+static bool search_others(struct schedule_search *search, struct schedule_first *first)
 {
 	const struct schedule_model *model = search->model;
-	unsigned int a, b;
+	struct schedule schedule = first_schedule(search, first);
+	unsigned int actor;
 
-	for (a = 0; a < model->nr_actors; a++) {
-		for (b = 0; b < model->nr_actors; b++) {
-			if (a == b)
+	/* Known to succeed; only the trace is of interest. */
+	if (first->held)
+		schedule_add(&schedule, first->actor, 1, at_end);
+	if (!search_run(search, &schedule))
+		return false;
+	memcpy(first->trace, schedule_current.trace, sizeof(first->trace));
+	first->last = schedule_current.nr_trace;
+	/* Later ones would be the same. */
+	if (first->held)
+		first->last = min(first->last, schedule_current.ran_at[1] - 1);
+
+	for (actor = 0; actor < model->nr_actors; actor++) {
+		if (actor == first->actor)
+			continue;
+		if (!(model->actor[first->actor].touches & model->actor[actor].touches)) {
+			search->stats->same += first->last - first->at;
+			continue;
+		}
+		if (!search_second(search, first, actor))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Two actors, and two preemptions: at the first one, the first actor does its first
+ * step, or all; at the second one, the second actor does all it does. Whatever is
+ * left comes last.
+ */
+static bool search_pairs(struct schedule_search *search)
+{
+	struct schedule_first first;
+	unsigned int held;
+
+	for (first.actor = 0; first.actor < search->model->nr_actors; first.actor++) {
+		for (first.at = 0; first.at < search->nr_trace; first.at++) {
+			if (!search_is_legal(search, first.actor, 0, search->trace[first.at]))
 				continue;
-			if (!(model->actor[a].touches & model->actor[b].touches)) {
-				search->stats->same += search->nr_trace;
-				continue;
+			for (held = 0; held < nr_steps(search->model, first.actor); held++) {
+				first.held = held;
+				if (!search_others(search, &first))
+					return false;
 			}
-			if (!search_pair(search, a, b))
-				return false;
 		}
 	}
 	return true;
@@ -1236,6 +1290,7 @@ static void schedule_run_wild(struct kunit *test,
 		thread_start(test, &thread[i]);
 	}
 	prandom_seed_state(&rnd, seed);
+	schedule_print_less(test);
 	do {
 		for (i = 0; i < model->nr_actors; i++)
 			thread[i].takes_part =
@@ -1243,6 +1298,7 @@ static void schedule_run_wild(struct kunit *test,
 		ok = schedule_run(model, &none);
 		nr_rounds++;
 	} while (ok && time_before(jiffies, end));
+	kunit_release_action(test, schedule_print_all, NULL);
 	for (i = 0; i < model->nr_actors; i++) {
 		kunit_info(test, "%s: %lu times", model->actor[i].step[0].name,
 			   thread[i].nr_acts);
@@ -1296,10 +1352,14 @@ void schedule_run_all(struct kunit *test, const struct schedule_model *model)
 		schedule_run_wild(test, model);
 	} else if (schedule_string) {
 		schedule_replay(test, model);
-	} else if (search_run(search, &nobody)) {
-		search_keep_trace(search);
-		if (search_all(search))
-			search_random(search);
+	} else {
+		schedule_print_less(test);
+		if (search_run(search, &nobody)) {
+			search_keep_trace(search);
+			if (search_all(search))
+				search_random(search);
+		}
+		kunit_release_action(test, schedule_print_all, NULL);
 	}
 	unregister_die_notifier(&schedule_die_nb);
 	if (!wild && !schedule_string)

@@ -86,6 +86,7 @@ enum vmr_who {
  * @online_type: the kind of zone
  * @thread: those who may have to wait, see &enum vmr_who
  * @isolation_is_kept: see schedule_isolation_is_kept()
+ * @answer: has the device give an answer that it held back
  * @held: a page that an actor holds a reference to
  * @was_held: ... or held one
  * @disturbed: an actor did what may keep the driver from what it is to do
@@ -101,6 +102,7 @@ struct vmr {
 	enum mmop online_type;
 	struct vmr_thread thread[VMR_NR_THREADS];
 	bool isolation_is_kept;
+	struct timer_list answer;
 	struct page *held;
 	bool was_held;
 	bool disturbed;
@@ -311,6 +313,27 @@ static void answer_busy(void *ctx)
 	virtio_mem_device_except(&vmr->vmt->dev, &exception);
 }
 
+/* The next answer comes late, and others go on meanwhile. */
+static void vmr_answer(struct timer_list *timer)
+{
+	struct virtio_mem_device *dev = &vmr->vmt->dev;
+
+	if (READ_ONCE(dev->is_held))
+		virtio_mem_device_release(dev);
+	else
+		mod_timer(timer, jiffies + 1);
+}
+
+static void answer_late(void *ctx)
+{
+	const struct virtio_mem_exception exception = {
+		.nth = 1, .last = 1, .answer = VIRTIO_MEM_AS_SPECIFIED, .hold = true,
+	};
+
+	virtio_mem_device_except(&vmr->vmt->dev, &exception);
+	mod_timer(&vmr->answer, jiffies + 1);
+}
+
 static void get_unplugged(void *ctx)
 {
 	struct page *page;
@@ -352,6 +375,7 @@ static const struct schedule_actor vmr_actors[] = {
 	VMR_STEPS(resize_back, resize_again, VMR_SIZE),
 	VMR_STEP(resize_more, VMR_SIZE),
 	VMR_STEP(answer_busy, VMR_SIZE),
+	VMR_STEP(answer_late, VMR_SIZE),
 	VMR_STEPS(get_unplugged, put_unplugged, VMR_SIZE),
 	/* Whatever others do, these wait for the driver to end its work. */
 	VMR_STEP(suspend, 0),
@@ -495,6 +519,9 @@ static void vmr_check(void *ctx)
 	u64 size;
 	int i;
 
+	/* Where there was no request any more, the next one is not to be held back. */
+	timer_delete_sync(&vmr->answer);
+	virtio_mem_device_release(&vmt->dev);
 	for (i = 0; i < VMR_NR_THREADS; i++)
 		vmr_join(&vmr->thread[i]);
 	vmt_settle(vmt);
@@ -536,6 +563,7 @@ static bool vmr_recover(void *ctx)
 
 static void vmr_unhook(void *unused)
 {
+	timer_delete_sync(&vmr->answer);
 	vmr->vmt->dev.config_read = NULL;
 	vmr->vmt->dev.plug = vmr->note_plug;
 	vmr->vmt->dev.vk.vdev.config = vmr->config_ops;
@@ -543,6 +571,7 @@ static void vmr_unhook(void *unused)
 
 static void vmr_hook(struct kunit *test)
 {
+	timer_setup(&vmr->answer, vmr_answer, 0);
 	vmr->config_ops = vmr->vmt->dev.vk.vdev.config;
 	vmr->our_config_ops = *vmr->config_ops;
 	vmr->our_config_ops.generation = vmr_generation;
