@@ -144,8 +144,13 @@ ROWS: Tuple[Row, ...] = (
     Row("clang", llvm="1"),
     Row("uml", arch=UML),
     Row("arm64", arch="arm64"),
+    Row("arm64-16k", "ARM64_16K_PAGES", arch="arm64"),
+    Row("arm64-64k", "ARM64_64K_PAGES", arch="arm64"),
     Row("arm64-hw-tags", "KASAN KASAN_HW_TAGS", qemu="-machine virt,mte=on -cpu max",
         arch="arm64"),
+    Row("riscv", arch="riscv"),
+    Row("s390", arch="s390"),
+    Row("powerpcle", arch="powerpcle"),
     Row("linux-7.2", kernel="7.2"),
     Row("linux-6.12", kernel="6.12"),
 )
