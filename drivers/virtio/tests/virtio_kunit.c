@@ -123,6 +123,16 @@ static void virtio_kunit_stop_vq(struct virtio_kunit_vq *vkq)
 	irq_work_sync(&vkq->irq);
 }
 
+/*
+ * Wait until the driver has been told of all changes of configuration space. Where
+ * irq_work_sync() sleeps, an irq_work can have but one task that waits for it.
+ */
+static void virtio_kunit_sync_config(struct virtio_kunit *vk)
+{
+	guard(mutex)(&vk->config_irq_lock);
+	irq_work_sync(&vk->config_irq);
+}
+
 static void virtio_kunit_reset(struct virtio_device *vdev)
 {
 	struct virtio_kunit *vk = to_vk(vdev);
@@ -132,7 +142,7 @@ static void virtio_kunit_reset(struct virtio_device *vdev)
 		vk->status = 0;
 	for (i = 0; i < ARRAY_SIZE(vk->vqs); i++)
 		virtio_kunit_stop_vq(&vk->vqs[i]);
-	irq_work_sync(&vk->config_irq);
+	virtio_kunit_sync_config(vk);
 	if (vk->ops->reset)
 		vk->ops->reset(vk);
 	WRITE_ONCE(vk->in_use, false);
@@ -404,7 +414,7 @@ EXPORT_SYMBOL_GPL(virtio_kunit_put_buf);
 void virtio_kunit_config_changed(struct virtio_kunit *vk)
 {
 	virtio_kunit_interrupt(vk, &vk->config_irq);
-	irq_work_sync(&vk->config_irq);
+	virtio_kunit_sync_config(vk);
 }
 EXPORT_SYMBOL_GPL(virtio_kunit_config_changed);
 
@@ -547,6 +557,7 @@ void virtio_kunit_init(struct virtio_kunit *vk, struct kunit *test,
 	vk->config = config;
 	vk->config_size = config_size;
 	spin_lock_init(&vk->config_lock);
+	mutex_init(&vk->config_irq_lock);
 	spin_lock_init(&vk->status_lock);
 	spin_lock_init(&vk->iotlb_lock);
 	/* With PREEMPT_RT a thread, as handlers of interrupts are. */

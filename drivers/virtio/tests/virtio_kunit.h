@@ -22,6 +22,7 @@
 #include <linux/cleanup.h>
 #include <linux/completion.h>
 #include <linux/irq_work.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/vhost_iotlb.h>
@@ -105,6 +106,7 @@ struct virtio_kunit_ops {
  * @generation: the generation of @config
  * @config_irq: tells the driver in the context of an interrupt that @config
  *	changed
+ * @config_irq_lock: for whoever waits for @config_irq
  * @status: the device status
  * @status_lock: for @status; nothing is sent to driver or host while the device
  *	is not in use
@@ -126,6 +128,7 @@ struct virtio_kunit {
 	spinlock_t config_lock; /* for config and generation */
 	u32 generation;
 	struct irq_work config_irq;
+	struct mutex config_irq_lock; /* for waiting for config_irq */
 	u8 status;
 	spinlock_t status_lock; /* for status */
 	bool in_use;
