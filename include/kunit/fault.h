@@ -27,6 +27,9 @@ static inline void kunit_fault_in_page_tables(struct kunit *test)
 	if (IS_ENABLED(CONFIG_X86))
 		kunit_known_bug(test, "x86-mm-check-page-tables",
 				"not tried, as the kernel might dereference NULL");
+	if (IS_ENABLED(CONFIG_RISCV))
+		kunit_known_bug(test, "riscv-mm-check-page-tables",
+				"not tried, as the kernel would crash");
 }
 
 void kunit_fault_init(struct kunit *test);

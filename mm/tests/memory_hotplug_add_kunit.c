@@ -3,9 +3,11 @@
  * KUnit tests for adding memory: which memory and which pages are refused, what is
  * there of memory that is added, and that nothing is when it is removed.
  */
+#include <kunit/known_bug.h>
 #include <linux/firmware-map.h>
 #include <linux/ioport.h>
 #include <linux/kernel.h>
+#include <linux/memblock.h>
 #include <linux/memory.h>
 #include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
@@ -256,6 +258,26 @@ static void memory_is_onlined_as_it_is_added(struct kunit *test)
 	}
 }
 
+/*
+ * Memory that is added below other memory does not lower the end of memory, beyond
+ * which the kernel looks for no pages.
+ */
+static void end_of_memory_is_not_lowered(struct kunit *test)
+{
+	const u64 size = memory_block_size_bytes();
+	const u64 start = phantom_find_range(test, 2 * size);
+	unsigned long end_pfn;
+
+	KUNIT_ASSERT_EQ(test, 0, phantom_add_range(start + size, size, MHP_NONE));
+	end_pfn = max_pfn;
+	KUNIT_EXPECT_EQ(test, 0, phantom_add_range(start, size, MHP_NONE));
+	expect_removed(test, start, size);
+	expect_removed(test, start + size, size);
+	if (IS_ENABLED(CONFIG_RISCV) && max_pfn < end_pfn)
+		kunit_known_bug(test, "riscv-mm-keep-end-of-memory", "it was lowered");
+	KUNIT_EXPECT_GE(test, max_pfn, end_pfn);
+}
+
 /* The firmware memory map lists memory that is added, but not that of a driver. */
 static void firmware_map_lists_memory_of_firmware(struct kunit *test)
 {
@@ -447,6 +469,7 @@ static struct kunit_case memory_hotplug_add_cases[] = {
 	KUNIT_CASE(memory_of_driver_without_name_is_refused),
 	KUNIT_CASE(memory_is_added_once),
 	KUNIT_CASE(memory_is_onlined_as_it_is_added),
+	KUNIT_CASE(end_of_memory_is_not_lowered),
 	KUNIT_CASE(firmware_map_lists_memory_of_firmware),
 	KUNIT_CASE(memory_beyond_limit_is_refused_at_boot),
 	KUNIT_CASE(wrong_pages_are_refused),
