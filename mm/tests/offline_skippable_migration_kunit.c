@@ -965,8 +965,9 @@ static struct folio *map_poisoned_folio(struct kunit *test, unsigned long addr)
 {
 	struct folio *folio = get_mapped_folio(test, addr);
 
-	poison_folio(test, folio);
+	/* It stays, as it is mapped. The test case may end here. */
 	folio_put(folio);
+	poison_folio(test, folio);
 	return folio;
 }
 
