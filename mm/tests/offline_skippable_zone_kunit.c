@@ -211,6 +211,8 @@ static void refused_offlining_restores_migratetypes(struct kunit *test)
 
 	if (!ISOLATION_KEEPS_MIGRATETYPE)
 		kunit_skip(test, "isolation forgets the migratetype");
+	if (page_group_by_mobility_disabled)
+		kunit_skip(test, "pages are not grouped by mobility");
 
 	/*
 	 * Free pages merge up to the largest chunk, and take the migratetype

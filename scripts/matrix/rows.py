@@ -146,6 +146,7 @@ ROWS: Tuple[Row, ...] = (
     Row("arm64", arch="arm64"),
     Row("arm64-16k", "ARM64_16K_PAGES", arch="arm64"),
     Row("arm64-64k", "ARM64_64K_PAGES", arch="arm64"),
+    Row("arm64-64k-memory-4g", "ARM64_64K_PAGES", memory=4096, arch="arm64"),
     Row("arm64-hw-tags", "KASAN KASAN_HW_TAGS", qemu="-machine virt,mte=on -cpu max",
         arch="arm64"),
     Row("riscv", arch="riscv"),

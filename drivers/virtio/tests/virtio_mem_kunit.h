@@ -67,8 +67,11 @@ struct vmt_observer {
 
 struct vmt_observer *vmt_register_observer(struct vmt *vmt, int priority);
 
-/* The size of a pageblock, which is the smallest size of sub-blocks. */
-#define VMT_SB		((u64)pageblock_nr_pages * PAGE_SIZE)
+/*
+ * The size of a pageblock, which is the smallest size of sub-blocks. Where a memory
+ * block is but one pageblock, there are none, and vmt_new() does not take this size.
+ */
+#define VMT_SB		min((u64)pageblock_nr_pages * PAGE_SIZE, VMT_MB / 2)
 /* The size of a memory block. */
 #define VMT_MB		((u64)memory_block_size_bytes())
 
