@@ -342,20 +342,20 @@ static const struct offline_skippable_param offline_page_params[] = {
 KUNIT_ARRAY_PARAM_DESC(offline_page, offline_page_params, desc);
 
 #ifdef CONFIG_CONTIG_ALLOC
-/* Try to allocate as many contiguous pages as @ph has. Does @ph provide them? */
+/* Try to allocate the pages of a pageblock. Does @ph provide them? */
 static bool allocates_phantom(struct phantom_memory *ph)
 {
 	const gfp_t gfp = zone_idx(ph->zone) == ZONE_MOVABLE ?
 			  GFP_HIGHUSER_MOVABLE : GFP_KERNEL;
-	struct page *pages = alloc_contig_pages(ph->nr_pages,
+	struct page *pages = alloc_contig_pages(pageblock_nr_pages,
 						gfp | __GFP_NOWARN, ph->nid, NULL);
 	unsigned long pfn;
 
 	if (!pages)
 		return false;
 	pfn = page_to_pfn(pages);
-	free_contig_range(pfn, ph->nr_pages);
-	return pfn < phantom_end_pfn(ph) && pfn + ph->nr_pages > ph->start_pfn;
+	free_contig_range(pfn, pageblock_nr_pages);
+	return pfn >= ph->start_pfn && pfn < phantom_end_pfn(ph);
 }
 #endif
 
@@ -368,14 +368,14 @@ static void contiguous_allocation_avoids_offline_page(struct kunit *test)
 #ifdef CONFIG_CONTIG_ALLOC
 	const struct offline_skippable_param *param = test->param_value;
 	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	const unsigned long pfn = ph->start_pfn + ph->nr_pages / 2;
+	const unsigned long pfn = ph->start_pfn + pageblock_nr_pages / 2;
 	struct page *page = pfn_to_page(pfn);
 
 	if (want_init_on_alloc(0))
 		kunit_skip(test, "init_on_alloc writes to allocated pages");
 
-	phantom_set(ph, ph->start_pfn, ph->nr_pages / 2, PHANTOM_FREE);
-	phantom_set(ph, pfn + 1, ph->nr_pages / 2 - 1, PHANTOM_FREE);
+	phantom_set(ph, ph->start_pfn, pageblock_nr_pages / 2, PHANTOM_FREE);
+	phantom_set(ph, pfn + 1, pageblock_nr_pages / 2 - 1, PHANTOM_FREE);
 	set_page_count(page, param->count);
 	KUNIT_EXPECT_FALSE(test, allocates_phantom(ph));
 	KUNIT_EXPECT_EQ(test, param->count, page_ref_count(page));
