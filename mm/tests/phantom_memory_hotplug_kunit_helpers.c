@@ -32,6 +32,9 @@
 #include <asm/firmware.h>
 #include <asm/mmu.h>
 #endif
+#ifdef CONFIG_S390
+#include <asm/page-states.h>
+#endif
 
 #include "../internal.h"
 #include <kunit/memory_compat.h>
