@@ -25,6 +25,7 @@
 #include <linux/sched/task.h>
 #include <linux/swap.h>
 #include <linux/sysfs.h>
+#include <linux/uaccess.h>
 
 #include "../internal.h"
 #include "offline_skippable.h"
@@ -60,6 +61,18 @@ static void contiguous_allocation_keeps_isolation_of_others(struct kunit *test)
  * Adding
  */
 
+/* Look at each page of the memmap of memory that nobody uses. */
+static bool memmap_is_there(u64 start, u64 size)
+{
+	unsigned long pfn, word;
+
+	for (pfn = PHYS_PFN(start); pfn < PHYS_PFN(start + size);
+	     pfn += PAGE_SIZE / sizeof(struct page))
+		if (get_kernel_nofault(word, (unsigned long *)pfn_to_page(pfn)))
+			return false;
+	return true;
+}
+
 /*
  * Add memory while the nth allocation fails, and remove it again. Return
  * whether there was an nth allocation.
@@ -67,16 +80,22 @@ static void contiguous_allocation_keeps_isolation_of_others(struct kunit *test)
 static bool add_range_faulty(struct kunit *test, u64 start, u64 size,
 			     unsigned int nth, int *ret)
 {
-	bool failed;
+	bool failed, has_memmap = true;
 
 	kunit_fault_arm(test, nth);
 	*ret = phantom_add_range(start, size, MHP_NONE);
 	/* One warning of add_pages() on x86 */
 	failed = kunit_fault_disarm(test, 1);
-	if (*ret)
+	if (*ret) {
 		KUNIT_EXPECT_TRUE_MSG(test, failed, "adding failed: %d", *ret);
-	else
+	} else {
+		has_memmap = memmap_is_there(start, size);
 		KUNIT_EXPECT_EQ(test, 0, remove_memory(start, size));
+	}
+	if (IS_ENABLED(CONFIG_S390) && !has_memmap)
+		kunit_known_bug(test, "s390-vmem-tell-lack-of-memory",
+				"memory was added without a part of its memmap");
+	KUNIT_EXPECT_TRUE(test, has_memmap);
 	return failed;
 }
 
