@@ -28,7 +28,7 @@ from base.progress import Progress, say
 from base.project import ARCH, UML
 from guest import kvm
 from guest.build import KUNIT_PY, Kernel
-from guest.setup import Setup
+from guest.setup import Setup, loses_end
 from guest.verdict import Verdict, before_any_case, judge, ktap, last_boot
 
 PATIENCE = 120  # seconds for a boot; emulated, one takes one or two
@@ -143,7 +143,8 @@ def _boot(kernel: Kernel, arguments: Tuple[str, ...], patience: int, judge_by: O
     if judge_by:  # the tree's own may be what is broken
         status = read_results(kernel, judge_by, path, results)
     found = json.loads(results.read_text()) if results.exists() else None
-    return judge(status, found, log, hung, before.replace(last_words, "")), log
+    return judge(status, found, log, hung, before.replace(last_words, ""),
+                 loses_end(kernel.setup.arch)), log
 
 
 def _watch(kernel: Kernel, command: List[str]) -> Tuple[int, str]:

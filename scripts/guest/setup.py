@@ -25,6 +25,7 @@ class Machine:
     needs: Tuple[str, ...] = ()  # options without which it has no memory hotplug
     firmware: Tuple[Tuple[str, str], ...] = ()  # files that its QEMU starts, and their packages
     qemu_args: Tuple[str, ...] = ()  # for a guest that can have memory hotplug of the tests
+    loses_end: bool = False  # whether its console may lose what a kernel says last
 
 
 # Where kunit.py looks for it.
@@ -48,7 +49,8 @@ MACHINES: Dict[str, Machine] = {
     "riscv": Machine("riscv64", "riscv64", "riscv64", "riscv64-linux-gnu-",
                      "gcc-riscv64-linux-gnu", needs=("CONFIG_SPARSEMEM_MANUAL=y",),
                      firmware=((OPENSBI, "opensbi"),)),
-    "s390": Machine("s390x", "s390x", "s390x", "s390x-linux-gnu-", "gcc-s390x-linux-gnu"),
+    "s390": Machine("s390x", "s390x", "s390x", "s390x-linux-gnu-", "gcc-s390x-linux-gnu",
+                    loses_end=True),
 }
 
 
@@ -57,6 +59,11 @@ def suites(arch: str) -> Tuple[str, ...]:
     if arch == UML:
         return UML_KUNITCONFIGS
     return MACHINES[arch].suites if arch in MACHINES else KUNITCONFIGS
+
+
+def loses_end(arch: str) -> bool:
+    """May the console lack the last words of a kernel that got to its end?"""
+    return arch in MACHINES and MACHINES[arch].loses_end
 
 
 def prefix(arch: str) -> str:

@@ -26,6 +26,8 @@ STATES = {"PASS": "passed", "FAIL": "failed", "ERROR": "crashed", "SKIP": "skipp
 # Lines of KTAP. What is before the indent is the time, or the end of another line.
 SUBTEST = re.compile(rf"^{TIME}( *)# Subtest: (\S+)")
 RESULT = re.compile(rf"^{TIME}( *)(not )?ok \d+ ?(.*?)(?: # SKIP ?(.*))?$")
+# How many suites there are to be.
+PLAN = re.compile(rf"^{TIME}1\.\.(\d+)$", re.MULTILINE)
 # The kernel's own count of what is in a suite. (One of a single result has no such line.)
 TOTALS = re.compile(rf"^{TIME}# Totals: .*\btotal:(\d+)")
 # How a case is skipped that shows a known bug of the kernel, see kunit_known_bug().
@@ -62,10 +64,11 @@ def last_boot(log: str) -> Tuple[str, str]:
 
 
 def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool,
-          earlier: str = "") -> Verdict:
+          earlier: str = "", loses_end: bool = False) -> Verdict:
     """The verdict on a boot, from kunit.py's exit status, its JSON, and the console.
 
-    `earlier` is what the console had before somebody reset the machine.
+    `earlier` is what the console had before somebody reset the machine. A console that
+    `loses_end` may lack the last words of a kernel, but not the result of the last suite.
     """
     counts = counted(results) if results else {}
     ran = counts.get("passed", 0) + counts.get("failed", 0)
@@ -81,7 +84,7 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool,
         return Verdict(Exit.CRASH, crash, counts)
     if hung:
         return Verdict(Exit.HANG, "the kernel never got to its end", counts)
-    if THE_END not in log:
+    if THE_END not in log and not (loses_end and has_last_result(log)):
         return Verdict(Exit.CRASH, "the machine reset itself before the kernel got to its end",
                        counts)
     if counts.get("crashed"):
@@ -108,6 +111,11 @@ def judge(status: int, results: Optional[Dict[str, Any]], log: str, hung: bool,
     if race:  # and nothing else is wrong
         return Verdict(Exit.CASE_FAILED, race.group(1), counts)
     return Verdict(Exit.OK, "", counts)
+
+
+def has_last_result(log: str) -> bool:
+    plan = PLAN.search(log, max(log.find(BEGIN), 0))
+    return bool(plan and re.search(rf"^{TIME}(not )?ok {plan.group(1)} ", log, re.MULTILINE))
 
 
 def lost_results(log: str) -> str:

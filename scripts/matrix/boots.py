@@ -28,7 +28,7 @@ from guest import boot as guests
 from guest import build as kernels
 from guest.build import KUNIT_PY
 from guest import kvm
-from guest.setup import Setup
+from guest.setup import Setup, loses_end
 from guest.verdict import Verdict, before_any_case, judge, suites
 from matrix.flakes import Ended
 from mutants.kernel import Workshop, patched
@@ -151,4 +151,5 @@ class Soak:
         """kunit.py reads the console, as it does for `suite kunit`."""
         status = guests.read_results(self.kernel, self.kernel.tree / KUNIT_PY, console, results)
         log = console.read_text(errors="replace")
-        return judge(status, json.loads(results.read_text()), log, hung), log
+        return judge(status, json.loads(results.read_text()), log, hung,
+                     loses_end=loses_end(self.kernel.setup.arch)), log

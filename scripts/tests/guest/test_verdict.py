@@ -18,8 +18,8 @@ def results(**counts: int) -> Dict[str, Any]:
 
 class JudgeTest(unittest.TestCase):
     def check(self, code: Exit, words: str, found: Optional[Dict[str, Any]], log: str,
-              status: int = 1, hung: bool = False) -> None:
-        verdict = judge(status, found, log, hung)
+              status: int = 1, hung: bool = False, loses_end: bool = False) -> None:
+        verdict = judge(status, found, log, hung, loses_end=loses_end)
         self.assertEqual(verdict.code, code)
         self.assertIn(words, verdict.line())
 
@@ -100,6 +100,13 @@ class JudgeTest(unittest.TestCase):
 
     def test_a_machine_that_resets_itself_crashed(self) -> None:
         self.check(Exit.CRASH, "reset itself", results(passed=3), LOG)
+
+    def test_a_console_may_lose_the_last_words_but_not_the_last_result(self) -> None:
+        log = LOG + "1..2\n    1..3\nok 1 a\n    ok 2 case\n"
+        self.check(Exit.CRASH, "reset itself", results(passed=3), log, loses_end=True)
+        log += "[    1.000000] ok 2 b\n"
+        self.check(Exit.OK, "PASS", results(passed=3), log, 0, loses_end=True)
+        self.check(Exit.CRASH, "reset itself", results(passed=3), log, 0)
 
     def test_a_silent_kernel_is_a_crash(self) -> None:
         self.check(Exit.CRASH, "printed nothing", None, "")
