@@ -433,7 +433,7 @@ static void zone_without_a_hole_is_contiguous(struct kunit *test)
 }
 
 /* Is memory of that zone to be had for allocations that may be from any zone? */
-static bool in_zonelist(const struct zone *zone)
+static bool in_zonelist(struct zone *zone)
 {
 	struct zoneref *ref;
 	struct zone *each;
