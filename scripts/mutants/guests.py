@@ -97,6 +97,11 @@ class Run:
             self.first = case or (running[0] if running else "after the last case")
             self.how, self.reason = how, reason
 
+    @property
+    def is_told(self) -> bool:
+        """Is all known about the first trouble?"""
+        return bool(self.how)
+
     def see_that_all_ran(self) -> None:
         """A case that did not run is one that went wrong."""
         for name in self.order:
@@ -194,7 +199,7 @@ class Guests:
         os.set_blocking(console, False)
         silence, work, rest = self.silence, self.work, b""
         heard, worked = time.monotonic(), 0.0
-        while not (self.first_only and run.how or self.stop.wait(POLL)):
+        while not (self.first_only and run.is_told or self.stop.wait(POLL)):
             now, spent = time.monotonic(), processor_time(guest.pid)
             try:
                 said = os.read(console, 1 << 16)

@@ -41,6 +41,7 @@ PATIENCE = 600.0  # seconds for the first boot
 MODULES = ("offline_skippable_races_kunit", "virtio_mem_races_kunit")
 ALONE = f"kunit.filter_glob={search.SUITES} races.depth={search.ALL}"
 OTHERS = f"kunit.filter={','.join(f'module!={module}' for module in MODULES)}"
+TRACE_END = "---[ end trace"
 UNKNOWN = "unknown"  # a race that cannot be tried, or whose boot ends without a schedule
 
 
@@ -53,6 +54,12 @@ class Search(Run):
     number: int = 0  # how many ran until then in its operation, or 0 if nobody says
     ran_ms: int = 0  # the time of all operations until then
     _over: bool = False  # no more is of interest
+    _traced: bool = False  # a crash has said all that it says
+
+    @property
+    def is_told(self) -> bool:
+        """The kernel names the schedule behind what tells of a crash."""
+        return bool(self.how) and (self.how != "crash" or bool(self.schedule) or self._traced)
 
     def feed(self, line: str) -> None:
         super().feed(line)
@@ -63,6 +70,7 @@ class Search(Run):
             self.number = int(failure.group(3))
         elif last_words and not self.schedule:
             self.schedule, self.why = last_words.group(1), last_words.group(2)
+        self._traced = self._traced or TRACE_END in line
         if figures and not self._over:
             self.ran_ms += int(figures.group(2))
             self._over = bool(self.schedule)

@@ -46,6 +46,14 @@ class SearchTest(unittest.TestCase):
         run = fed(FIGURES, "schedule: op:get@scan.1: the kernel crashed")
         self.assertEqual((run.schedule, run.number), ("op:get@scan.1", 0))
 
+    def test_a_crash_is_told_with_its_schedule(self) -> None:
+        crash = "Oops: general protection fault, probably for non-canonical address 0xdead"
+        self.assertFalse(fed(crash).is_told)
+        self.assertTrue(fed(crash, "schedule: op:get@scan.1: the kernel crashed").is_told)
+        self.assertTrue(fed(crash, "---[ end trace 0000000000000000 ]---").is_told)
+        self.assertTrue(fed("not ok 1 offline_skippable_races").is_told)
+        self.assertFalse(fed(FIGURES).is_told)
+
     def test_the_smallest_schedule_is_told(self) -> None:
         run = fed("schedule: op:other@scan.1,get@test.1: does not end", FAILURE, FIGURES)
         self.assertEqual((run.schedule, run.number), ("op:get@scan.1,put", 42))
