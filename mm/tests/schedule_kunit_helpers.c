@@ -810,25 +810,6 @@ static void schedule_shrink(const struct schedule_model *model,
 	}
 }
 
-/* What console_loglevel was before schedule_print_less(). */
-static int schedule_loglevel;
-
-static void schedule_print_all(void *unused)
-{
-	console_loglevel = schedule_loglevel;
-}
-
-/*
- * Leave out what each operation says about itself: a console takes longer for that
- * than the operation.
- */
-static void schedule_print_less(struct kunit *test)
-{
-	schedule_loglevel = console_loglevel;
-	console_loglevel = min(console_loglevel, LOGLEVEL_INFO);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, schedule_print_all, NULL));
-}
-
 struct schedule_search {
 	struct kunit *test;
 	const struct schedule_model *model;
@@ -1290,7 +1271,6 @@ static void schedule_run_wild(struct kunit *test,
 		thread_start(test, &thread[i]);
 	}
 	prandom_seed_state(&rnd, seed);
-	schedule_print_less(test);
 	do {
 		for (i = 0; i < model->nr_actors; i++)
 			thread[i].takes_part =
@@ -1298,7 +1278,6 @@ static void schedule_run_wild(struct kunit *test,
 		ok = schedule_run(model, &none);
 		nr_rounds++;
 	} while (ok && time_before(jiffies, end));
-	kunit_release_action(test, schedule_print_all, NULL);
 	for (i = 0; i < model->nr_actors; i++) {
 		kunit_info(test, "%s: %lu times", model->actor[i].step[0].name,
 			   thread[i].nr_acts);
@@ -1352,14 +1331,10 @@ void schedule_run_all(struct kunit *test, const struct schedule_model *model)
 		schedule_run_wild(test, model);
 	} else if (schedule_string) {
 		schedule_replay(test, model);
-	} else {
-		schedule_print_less(test);
-		if (search_run(search, &nobody)) {
-			search_keep_trace(search);
-			if (search_all(search))
-				search_random(search);
-		}
-		kunit_release_action(test, schedule_print_all, NULL);
+	} else if (search_run(search, &nobody)) {
+		search_keep_trace(search);
+		if (search_all(search))
+			search_random(search);
 	}
 	unregister_die_notifier(&schedule_die_nb);
 	if (!wild && !schedule_string)
