@@ -1306,6 +1306,21 @@ static void soft_offline_skippable(void *ctx)
 		soft_offline_page(skippable_pfn(), 0);
 }
 
+/* The page to take out of use, or NULL if that is not to be tried. */
+static struct page *page_to_take(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	/*
+	 * In the wild, the memory might be gone before that is taken back, and others
+	 * poison a skippable page at the same time.
+	 */
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || schedule_is_wild() || !page ||
+	    PageHWPoison(page))
+		return NULL;
+	return page;
+}
+
 /*
  * The memory controller reports an error of such a page, of which the kernel knows
  * nothing but that it can do nothing about it.
@@ -1313,12 +1328,10 @@ static void soft_offline_skippable(void *ctx)
 static void fail_skippable(void *ctx)
 {
 	const unsigned long pfn = skippable_pfn();
-	struct page *page = pfn_to_online_page(pfn);
+	struct page *page = page_to_take(pfn);
 	int count;
 
-	/* In the wild, others poison it at the same time, and take it back. */
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || schedule_is_wild() || !page ||
-	    PageHWPoison(page))
+	if (!page)
 		return;
 	count = page_ref_count(page);
 	if (!memory_failure(pfn, MF_SW_SIMULATED))
@@ -1343,17 +1356,6 @@ static void unpoison_failed(void *ctx)
 }
 
 /* The same for other pages. What was taken out of use, somebody takes back later. */
-static struct page *page_to_take(unsigned long pfn)
-{
-	struct page *page = pfn_to_online_page(pfn);
-
-	/* In the wild, the memory might be gone before that is taken back. */
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE) || schedule_is_wild() || !page ||
-	    PageHWPoison(page))
-		return NULL;
-	return page;
-}
-
 static bool soft_offline(unsigned long pfn)
 {
 	return page_to_take(pfn) && !soft_offline_page(pfn, 0);

@@ -879,6 +879,17 @@ static void schedule_add(struct schedule *schedule, unsigned int actor,
 	schedule->place[schedule->nr++] = place_at(actor, step, at);
 }
 
+/* Have an actor do all it does at once. */
+static void schedule_add_all(const struct schedule_model *model,
+			     struct schedule *schedule, unsigned int actor,
+			     struct schedule_trace at)
+{
+	unsigned int step;
+
+	for (step = 0; step < nr_steps(model, actor); step++)
+		schedule_add(schedule, actor, step, at);
+}
+
 static const struct schedule_trace at_end = { .point = SCHEDULE_AT_END };
 
 /* All placements of one actor. */
@@ -929,7 +940,8 @@ static bool search_actor(struct schedule_search *search, unsigned int actor)
  * @at: the place in the trace of the operation by itself
  * @held: it has done its first step, and the second one comes last
  * @trace: the points that were passed
- * @last: from this one on, its second step has run
+ * @last: where the second actor can step in no more: at the end of @trace, or when
+ *	the second step of the first actor has run
  */
 struct schedule_first {
 	unsigned int actor;
@@ -945,9 +957,11 @@ static struct schedule first_schedule(struct schedule_search *search,
 {
 	struct schedule schedule = {};
 
-	schedule_add(&schedule, first->actor, 0, search->trace[first->at]);
-	if (nr_steps(search->model, first->actor) == 2 && !first->held)
-		schedule_add(&schedule, first->actor, 1, search->trace[first->at]);
+	if (first->held)
+		schedule_add(&schedule, first->actor, 0, search->trace[first->at]);
+	else
+		schedule_add_all(search->model, &schedule, first->actor,
+				 search->trace[first->at]);
 	return schedule;
 }
 
@@ -966,9 +980,7 @@ static bool search_second(struct schedule_search *search,
 		}
 		if (!search_is_legal(search, actor, 0, first->trace[i]))
 			continue;
-		schedule_add(&schedule, actor, 0, first->trace[i]);
-		if (nr_steps(search->model, actor) == 2)
-			schedule_add(&schedule, actor, 1, first->trace[i]);
+		schedule_add_all(search->model, &schedule, actor, first->trace[i]);
 		if (first->held)
 			schedule_add(&schedule, first->actor, 1, at_end);
 		if (!search_run(search, &schedule))
