@@ -169,7 +169,7 @@ static void vmr_thread_start(struct vmr_thread *thread)
 	get_task_struct(thread->task);
 	timer_setup(&thread->timer, vmr_thread_interrupt, 0);
 	mod_timer(&thread->timer,
-		  jiffies + (vmr->isolation_is_kept ? 5 * HZ : HZ / 10));
+		  jiffies + (vmr->isolation_is_kept ? 5 * HZ : HZ / 50));
 	wake_up_process(thread->task);
 	for (i = 0; i < 5 * HZ && waits < 2; i++) {
 		if (wait_for_completion_timeout(&thread->done, 1)) {
@@ -487,7 +487,8 @@ static void vmr_settle(u64 size)
 	virtio_mem_device_except(&vmt->dev, NULL);
 	if (!vmt_is_online(vmt, 0))
 		vmt_online(vmt, 0, vmr->online_type);
-	vmt_resize(vmt, size);
+	if (le64_to_cpu(vmt->dev.config.requested_size) != size)
+		vmt_resize(vmt, size);
 	if (virtio_mem_device_plugged_size(&vmt->dev) != size)
 		vmt_retry(vmt);
 }
