@@ -12,15 +12,29 @@
 
 #include <kunit/known_bug.h>
 #include <linux/kconfig.h>
+#include <linux/mm.h>
+#include <linux/pgtable.h>
 #include <linux/types.h>
+
+/**
+ * kunit_fault_needs_page_tables() - does memory need page tables of its own?
+ * @size: its size in bytes. It lies next to other memory.
+ *
+ * Context: Any.
+ * Return: whether adding it may allocate page tables for the direct map.
+ */
+static inline bool kunit_fault_needs_page_tables(u64 size)
+{
+	/* Each page is mapped by itself then: see probe_page_size_mask() of x86. */
+	return size > PUD_SIZE || debug_pagealloc_enabled();
+}
 
 /**
  * kunit_fault_in_page_tables() - say that there may be no memory for page tables
  * @test: the test case, which is skipped if the kernel does not check whether
  *	there is
  *
- * To be called before memory is added that lies in no PUD with other memory,
- * while an allocation fails.
+ * To be called before memory is added that needs some, while an allocation fails.
  */
 static inline void kunit_fault_in_page_tables(struct kunit *test)
 {

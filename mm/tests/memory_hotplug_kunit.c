@@ -147,7 +147,7 @@ static void expect_added_or_not(struct kunit *test, u64 size)
 	struct phantom_snapshot before;
 	int ret;
 
-	if (size > PUD_SIZE)
+	if (kunit_fault_needs_page_tables(size))
 		kunit_fault_in_page_tables(test);
 	phantom_snapshot_take(&before);
 	for (nth = 1; failed && !leftover; nth++) {

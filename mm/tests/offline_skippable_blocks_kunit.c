@@ -841,7 +841,7 @@ static void adding_with_memmap_leaves_nothing_behind(struct kunit *test)
 	bool failed = true;
 	int ret;
 
-	if (size > PUD_SIZE)
+	if (kunit_fault_needs_page_tables(size))
 		kunit_fault_in_page_tables(test);
 	require_untouched_memmap(test);
 	kunit_fault_init(test);

@@ -812,7 +812,9 @@ static void unpoison_folio(void *arg)
 	struct folio *folio = arg;
 	long i;
 
-	for (i = 0; i < folio_nr_pages(folio); i++)
+	/* Of other pages of a hugetlb folio, the memmap may be read-only. */
+	ClearPageHWPoison(&folio->page);
+	for (i = 1; !folio_test_hugetlb(folio) && i < folio_nr_pages(folio); i++)
 		ClearPageHWPoison(folio_page(folio, i));
 	if (folio_test_large(folio) && !folio_test_hugetlb(folio))
 		folio_clear_has_hwpoisoned(folio);

@@ -16,6 +16,7 @@
 #include <linux/moduleparam.h>
 #include <linux/notifier.h>
 #include <linux/page-isolation.h>
+#include <linux/page_owner.h>
 #include <linux/page_ref.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
@@ -341,6 +342,11 @@ void phantom_online(struct phantom_memory *ph, enum mmop online_type)
 static void phantom_free(struct page *page, unsigned int order)
 {
 #ifdef CONFIG_MEMORY_HOTPLUG
+	/*
+	 * Memory that goes offline takes along what is known about allocations in it,
+	 * but not a part of a section. They must not be taken for freed once more.
+	 */
+	set_page_owner(page, order, GFP_KERNEL);
 	generic_online_page(page, order);
 #else
 	const unsigned long nr_pages = 1UL << order;

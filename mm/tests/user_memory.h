@@ -10,9 +10,11 @@
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mount.h>
 #include <linux/swap.h>
 
 static inline void put_file_action(void *file)
@@ -69,9 +71,39 @@ static inline void restore_nr_overcommit(void *nr_overcommit_huge_pages)
 		(unsigned long)nr_overcommit_huge_pages;
 }
 
+/*
+ * Is memory freed that the memmap of hugetlb folios is in? Then no counter of memory
+ * stays as it is: see free_vmemmap_page(). In doubt, it is.
+ */
+static inline bool hugetlb_frees_memmap(struct kunit *test)
+{
+	struct file_system_type *type;
+	struct vfsmount *proc;
+	struct file *file;
+	char answer = '1';
+	loff_t pos = 0;
+
+	if (!IS_ENABLED(CONFIG_HUGETLB_PAGE_OPTIMIZE_VMEMMAP))
+		return false;
+	type = get_fs_type("proc");
+	if (!type)
+		return true;
+	proc = kern_mount(type);
+	put_filesystem(type);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, proc);
+	file = file_open_root_mnt(proc, "sys/vm/hugetlb_optimize_vmemmap", O_RDONLY, 0);
+	if (!IS_ERR(file)) {
+		kernel_read(file, &answer, 1, &pos);
+		__fput_sync(file);
+	}
+	kern_unmount(proc);
+	return answer != '0';
+}
+
 /**
  * create_hugetlb_file() - create a hugetlb file with room for a single folio
- * @test: the test case. It is skipped if there cannot be such a file.
+ * @test: the test case. It is skipped if there cannot be such a file, or if memory
+ *	counters change with its folio.
  *
  * The folio is a surplus one from the page allocator. It is reserved: in the
  * pool of hugetlb, but nobody else can have it.
@@ -87,6 +119,8 @@ static inline struct file *create_hugetlb_file(struct kunit *test)
 
 	if (!hugepages_supported() || hstate_is_gigantic(h))
 		kunit_skip(test, "there are no huge pages from the page allocator");
+	if (hugetlb_frees_memmap(test))
+		kunit_skip(test, "the memmap of huge pages is freed, and counters change");
 
 	/*
 	 * Surplus folios of earlier test cases are freed when their address

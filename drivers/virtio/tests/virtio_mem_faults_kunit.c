@@ -115,12 +115,12 @@ static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 }
 
 /*
- * To be called if memory blocks are added to the first one, which provides page
- * tables for them unless they are large.
+ * To be called if memory blocks are added to the first one, which may have provided
+ * page tables for them.
  */
 static void add_faulty_memory_block(struct kunit *test)
 {
-	if (2 * VMT_MB > PUD_SIZE)
+	if (kunit_fault_needs_page_tables(2 * VMT_MB))
 		kunit_fault_in_page_tables(test);
 	if (IS_ENABLED(CONFIG_S390))
 		kunit_known_bug(test, "s390-vmem-tell-lack-of-memory",
