@@ -9,6 +9,7 @@
  * some pageblocks of it to ZONE_MOVABLE, where data goes first, and in the end
  * online it as it was.
  */
+#include <linux/cpumask.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -19,9 +20,11 @@
 #include <linux/mm.h>
 #include <linux/notifier.h>
 #include <linux/pagemap.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/timer.h>
+#include <linux/topology.h>
 #include <linux/uaccess.h>
 #include <linux/vmstat.h>
 
@@ -223,12 +226,27 @@ static void unregister_borrowed_nb(void *unused)
 	unregister_memory_notifier(&borrowed->nb);
 }
 
+/* Whoever allocates data and asks for no node gets it from that of the processor. */
+static void run_at_node(struct kunit *test, int nid)
+{
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu) {
+		if (cpu_to_node(cpu) == nid &&
+		    !set_cpus_allowed_ptr(current, cpumask_of(cpu)))
+			return;
+	}
+	if (num_node_state(N_MEMORY) > 1)
+		kunit_skip(test, "no processor is at the node that memory is borrowed from");
+}
+
 /* Online some pageblocks of the borrowed memory to ZONE_MOVABLE. */
 static struct phantom_memory *online_borrowed(struct kunit *test)
 {
 	struct phantom_memory *ph = &borrowed->memory;
 	struct zone *zone = &NODE_DATA(ph->nid)->node_zones[ZONE_MOVABLE];
 
+	run_at_node(test, ph->nid);
 	KUNIT_ASSERT_EQ(test, 0,
 			phantom_online_pages(ph->start_pfn, ph->nr_pages, zone));
 	ph->zone = zone;
