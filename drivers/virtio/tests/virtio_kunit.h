@@ -7,7 +7,7 @@
  * virtqueues are split rings, which the host accesses by way of vringh. The
  * host runs in a workqueue of its own, so driver and host are concurrent as
  * with a real device, and the driver hears from the host in hard interrupt
- * context.
+ * context. With PREEMPT_RT, that is a thread, as for most drivers.
  *
  * The device itself, that is, its configuration space and what it does with
  * buffers, is up to the user: see struct virtio_kunit_ops. Configuration space
@@ -22,6 +22,7 @@
 #include <linux/cleanup.h>
 #include <linux/completion.h>
 #include <linux/irq_work.h>
+#include <linux/kconfig.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -35,6 +36,9 @@ struct virtio_kunit;
 
 #define VIRTIO_KUNIT_MAX_VQS	4
 #define VIRTIO_KUNIT_NUM	16
+
+/* Is the driver called in hard interrupt context? See irq_work_single(). */
+#define VIRTIO_KUNIT_HARDIRQ	(!IS_ENABLED(CONFIG_PREEMPT_RT))
 
 /* The driver reads configuration space in pieces of so many bytes at most. */
 #define VIRTIO_KUNIT_CONFIG_PIECE	4

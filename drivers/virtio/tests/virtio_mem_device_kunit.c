@@ -338,7 +338,7 @@ static void request_without_room_for_an_answer_is_refused(struct kunit *test)
 }
 
 /*
- * The virtio-mem device of the tests tells the driver, in a hard interrupt, of
+ * The virtio-mem device of the tests tells the driver, in an interrupt, of
  * each change of the requested size, and of no change of the plugged size.
  */
 static void driver_hears_of_requested_sizes_only(struct kunit *test)
@@ -351,7 +351,7 @@ static void driver_hears_of_requested_sizes_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr, client->nr_config_changes);
 	virtio_mem_device_resize(dev, CLIENT_BLOCK);
 	KUNIT_EXPECT_EQ(test, nr + 1, client->nr_config_changes);
-	KUNIT_EXPECT_TRUE(test, client->in_hardirq);
+	KUNIT_EXPECT_EQ(test, VIRTIO_KUNIT_HARDIRQ, client->in_hardirq);
 }
 
 /*
