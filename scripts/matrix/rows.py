@@ -80,6 +80,7 @@ def _option(word: str) -> str:
 
 
 DEBUG = "DEBUG_KERNEL SLUB_DEBUG"
+LOCKDEP = f"{DEBUG} PROVE_LOCKING KALLSYMS_ALL"
 SMP = "SMP CPU_FREQ"
 NODES = f"{SMP} NUMA NUMA_EMU"
 # Memory of QEMU's nodes, which ACPI tells of; without drivers that want more.
@@ -128,20 +129,19 @@ ROWS: Tuple[Row, ...] = (
     Row("numa-fake-4", NODES, "numa=fake=4", cpus=4),
     Row("preempt-rt", f"{SMP} PREEMPT_RT", cpus=2),
     Row("kasan", f"{DEBUG} KASAN KASAN_VMALLOC"),
-    Row("lockdep", f"{DEBUG} PROVE_LOCKING DEBUG_ATOMIC_SLEEP"),
+    Row("lockdep", f"{LOCKDEP} DEBUG_ATOMIC_SLEEP"),
     Row("debug-vm", f"{DEBUG} DEBUG_VM DEBUG_VM_PGFLAGS DEBUG_VM_PGTABLE DEBUG_VM_RB"),
     Row("cma-off", "-CMA"),
     Row("numa-qemu", ACPI, qemu=TWO_NODES, cpus=2),
     Row("numa-memoryless", ACPI, "nr_cpus=1", qemu=MEMORYLESS, cpus=2),
     Row("small-pageblocks", "PAGE_BLOCK_MAX_ORDER=5"),
-    Row("distribution", "TRANSPARENT_HUGEPAGE CGROUPS MEMCG VIRTIO_BALLOON PAGE_REPORTING "
-        "IDLE_PAGE_TRACKING"),
-    Row("lockdep-preempt", f"{DEBUG} {SMP} PREEMPT PROVE_LOCKING DEBUG_ATOMIC_SLEEP "
-        "DEBUG_PREEMPT", cpus=2),
+    Row("distribution", "TRANSPARENT_HUGEPAGE CGROUPS MEMCG EVENTFD VIRTIO_BALLOON "
+        "VM_EVENT_COUNTERS PAGE_REPORTING IDLE_PAGE_TRACKING"),
+    Row("lockdep-preempt", f"{LOCKDEP} {SMP} PREEMPT DEBUG_ATOMIC_SLEEP DEBUG_PREEMPT", cpus=2),
     Row("ubsan", "UBSAN UBSAN_BOUNDS UBSAN_SHIFT UBSAN_BOOL UBSAN_ENUM"),
     Row("kcsan", f"{DEBUG} {SMP} KCSAN", cpus=2),
     Row("fixes", "KPROBES", FAIL_KNOWN_BUGS, fixes=True),
-    Row("clang", llvm="1"),
+    Row("clang", llvm="-19"),
     Row("uml", arch=UML),
     Row("arm64", arch="arm64"),
     Row("arm64-16k", "ARM64_16K_PAGES", arch="arm64"),
