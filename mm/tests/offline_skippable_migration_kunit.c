@@ -810,11 +810,11 @@ static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 static void unpoison_folio(void *arg)
 {
 	struct folio *folio = arg;
+	/* Of other pages of a hugetlb folio, the memmap may be read-only. */
+	const long nr_pages = folio_test_hugetlb(folio) ? 1 : folio_nr_pages(folio);
 	long i;
 
-	/* Of other pages of a hugetlb folio, the memmap may be read-only. */
-	ClearPageHWPoison(&folio->page);
-	for (i = 1; !folio_test_hugetlb(folio) && i < folio_nr_pages(folio); i++)
+	for (i = 0; i < nr_pages; i++)
 		ClearPageHWPoison(folio_page(folio, i));
 	if (folio_test_large(folio) && !folio_test_hugetlb(folio))
 		folio_clear_has_hwpoisoned(folio);
