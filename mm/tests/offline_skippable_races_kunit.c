@@ -5,6 +5,7 @@
  * in every way that is legal there. See include/kunit/schedule.h.
  */
 #include <kunit/known_bug.h>
+#include <kunit/mount.h>
 #include <kunit/schedule.h>
 #include <linux/anon_inodes.h>
 #include <linux/completion.h>
@@ -17,7 +18,6 @@
 #include <linux/memory.h>
 #include <linux/migrate.h>
 #include <linux/module.h>
-#include <linux/mount.h>
 #include <linux/notifier.h>
 #include <linux/page_reporting.h>
 #include <linux/pagemap.h>
@@ -1193,29 +1193,14 @@ static void read_memmap(void *ctx)
 	}
 }
 
-static void race_unmount(void *unused)
-{
-	kern_unmount_array(race->fs, RACE_NR_FILES);
-}
-
 static void race_prepare_files(struct kunit *test)
 {
 	unsigned int i;
 
 	race->buffer = (void __user *)map_to_user(test, NULL, PAGE_SIZE);
 	race->mm = current->mm;
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, race_unmount, NULL));
-	for (i = 0; i < RACE_NR_FILES; i++) {
-		struct file_system_type *type = get_fs_type(race_files[i].fs);
-		struct vfsmount *fs;
-
-		if (!type)
-			continue;
-		fs = kern_mount(type);
-		put_filesystem(type);
-		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fs);
-		race->fs[i] = fs;
-	}
+	for (i = 0; i < RACE_NR_FILES; i++)
+		race->fs[i] = kunit_mount(test, race_files[i].fs);
 }
 
 /* User space reads and writes /sys/kernel/mm/page_idle. */

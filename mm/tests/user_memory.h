@@ -7,6 +7,7 @@
 #define _MM_TESTS_USER_MEMORY_H
 
 #include <kunit/memory_compat.h>
+#include <kunit/mount.h>
 #include <kunit/test.h>
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -14,7 +15,6 @@
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
-#include <linux/mount.h>
 #include <linux/swap.h>
 
 static inline void put_file_action(void *file)
@@ -77,7 +77,6 @@ static inline void restore_nr_overcommit(void *nr_overcommit_huge_pages)
  */
 static inline bool hugetlb_frees_memmap(struct kunit *test)
 {
-	struct file_system_type *type;
 	struct vfsmount *proc;
 	struct file *file;
 	char answer = '1';
@@ -85,18 +84,14 @@ static inline bool hugetlb_frees_memmap(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_HUGETLB_PAGE_OPTIMIZE_VMEMMAP))
 		return false;
-	type = get_fs_type("proc");
-	if (!type)
+	proc = kunit_mount(test, "proc");
+	if (!proc)
 		return true;
-	proc = kern_mount(type);
-	put_filesystem(type);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, proc);
 	file = file_open_root_mnt(proc, "sys/vm/hugetlb_optimize_vmemmap", O_RDONLY, 0);
 	if (!IS_ERR(file)) {
 		kernel_read(file, &answer, 1, &pos);
 		__fput_sync(file);
 	}
-	kern_unmount(proc);
 	return answer != '0';
 }
 

@@ -16,6 +16,7 @@
  * allocate it by alloc_contig_range().
  */
 #include <kunit/memory_compat.h>
+#include <kunit/mount.h>
 #include <kunit/phantom_memory.h>
 #include <kunit/test.h>
 #include <linux/acpi.h>
@@ -31,7 +32,6 @@
 #include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
-#include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/seq_buf.h>
 #include <linux/swap.h>
@@ -1140,23 +1140,13 @@ static struct kunit_suite virtio_mem_qemu_unbind_suite = {
 };
 
 #ifdef CONFIG_PROC_VMCORE
-static void unmount(void *mnt)
-{
-	kern_unmount(mnt);
-}
-
 static struct file *open_vmcore(struct kunit *test)
 {
-	struct file_system_type *proc = get_fs_type("proc");
-	struct vfsmount *mnt;
+	struct vfsmount *proc = kunit_mount(test, "proc");
 	struct file *file;
 
 	KUNIT_ASSERT_NOT_NULL(test, proc);
-	mnt = kern_mount(proc);
-	put_filesystem(proc);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, unmount, mnt));
-	file = file_open_root_mnt(mnt, "vmcore", O_RDONLY, 0);
+	file = file_open_root_mnt(proc, "vmcore", O_RDONLY, 0);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, close_file, file));
 	return file;
