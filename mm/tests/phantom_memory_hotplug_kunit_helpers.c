@@ -358,8 +358,12 @@ ssize_t phantom_write_file(struct kunit *test, struct device *dev,
 			   const char *name, const char *text)
 {
 	struct device_attribute *attr = phantom_find_file(test, dev, name);
+	ssize_t ret;
 
-	return attr->store(dev, attr, text, strlen(text));
+	/* While others hold its lock, lock_device_hotplug_sysfs() has it restarted. */
+	while ((ret = attr->store(dev, attr, text, strlen(text))) == -ERESTARTNOINTR)
+		clear_thread_flag(TIF_SIGPENDING);
+	return ret;
 }
 
 /*

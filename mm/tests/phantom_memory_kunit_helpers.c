@@ -6,6 +6,7 @@
 #include <kunit/phantom_memory.h>
 #include <kunit/test-bug.h>
 #include <kunit/test.h>
+#include <linux/delay.h>
 #include <linux/device/driver.h>
 #include <linux/gfp.h>
 #include <linux/initrd.h>
@@ -162,6 +163,20 @@ static int hash_resource(struct resource *res, void *arg)
 	return 0;
 }
 
+/*
+ * Where others have memory, they isolate pageblocks, too, but not for long: see
+ * alloc_contig_range() and offline_pages().
+ */
+static unsigned long nr_isolated(const struct zone *zone, bool is_shared)
+{
+	unsigned long nr;
+	int i;
+
+	for (i = 0; (nr = READ_ONCE(zone->nr_isolate_pageblock)) && is_shared && i < 100; i++)
+		usleep_range(USEC_PER_MSEC, 2 * USEC_PER_MSEC);
+	return nr;
+}
+
 /**
  * phantom_snapshot_take() - remember the counters of memory hotplug
  * @snapshot: where to store them
@@ -180,7 +195,7 @@ void phantom_snapshot_take(struct phantom_snapshot *snapshot)
 		snapshot->zone[i].managed = zone_managed_pages(zone);
 		snapshot->zone[i].present = zone->present_pages;
 		snapshot->zone[i].spanned = zone->spanned_pages;
-		snapshot->zone[i].isolated = zone->nr_isolate_pageblock;
+		snapshot->zone[i].isolated = nr_isolated(zone, !phantom_guards[i]);
 		snapshot->zone[i].watermark = min_wmark_pages(zone);
 		/* Pages that are freed one by one are not counted as free at once. */
 		if (phantom_guards[i] && populated_zone(zone))
