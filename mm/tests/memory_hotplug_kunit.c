@@ -29,6 +29,7 @@
 
 #include "../internal.h"
 #include "offline_skippable.h"
+#include "user_memory.h"
 
 /*
  * Isolation
@@ -876,7 +877,7 @@ static void migration_keeps_no_reference_to_hwpoisoned_folio(struct kunit *test)
 
 	folio = folio_alloc(GFP_HIGHUSER_MOVABLE, 0);
 	KUNIT_ASSERT_NOT_NULL(test, folio);
-	folio_add_lru(folio);
+	add_to_lru(test, folio);
 	lru_add_drain();
 	on_lru = folio_test_lru(folio);
 	SetPageHWPoison(&folio->page);

@@ -19,6 +19,7 @@
 #include <linux/xarray.h>
 
 #include "offline_skippable.h"
+#include "user_memory.h"
 
 /* The online_page callback: what goes online stays PageOffline(). */
 static void leave_page_offline(struct page *page, unsigned int order)
@@ -1001,7 +1002,7 @@ static void page_freed_by_offlining_is_in_the_buddy(struct kunit *test)
 	adjust_managed_page_count(watch.page, 1);
 	enable_pcplists(ph->zone);
 	lru_add_drain_all();
-	folio_add_lru(page_folio(watch.page));
+	add_to_lru(test, page_folio(watch.page));
 	put_page(watch.page);
 	KUNIT_EXPECT_EQ(test, 1, page_ref_count(watch.page));
 

@@ -13,6 +13,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/swap.h>
@@ -62,6 +63,22 @@ static inline struct folio *get_mapped_folio(struct kunit *test,
 			get_user_pages_unlocked(addr, 1, &page, FOLL_WRITE));
 	lru_add_drain_all();
 	return page_folio(page);
+}
+
+/**
+ * add_to_lru() - have a folio put on the LRU, as if it were in use
+ * @test: the test case
+ * @folio: the folio, which nobody has charged for
+ *
+ * It is on a list of this CPU's first, see lru_add_drain().
+ *
+ * Context: May sleep.
+ */
+static inline void add_to_lru(struct kunit *test, struct folio *folio)
+{
+	/* folio_lruvec_lock() looks for the memory cgroup of a folio until it finds it. */
+	KUNIT_ASSERT_EQ(test, 0, mem_cgroup_charge(folio, NULL, GFP_KERNEL));
+	folio_add_lru(folio);
 }
 
 #ifdef CONFIG_HUGETLB_PAGE
