@@ -94,6 +94,46 @@ static void first_block_is_onlined_again_if_the_second_refuses(struct kunit *tes
 	phantom_expect(second, phantom_end_pfn(second) - 1, 1, PHANTOM_OFFLINE);
 }
 
+/* Expect that all pageblocks of both are isolated, or none of either is. */
+static void expect_both_isolated(struct phantom_memory *first,
+				 struct phantom_memory *last, bool isolated)
+{
+	unsigned long pfn;
+
+	KUNIT_EXPECT_EQ(first->test, isolated ? first->nr_pages + last->nr_pages : 0,
+			first->zone->nr_isolate_pageblock * pageblock_nr_pages);
+	for (pfn = first->start_pfn; pfn < phantom_end_pfn(last); pfn += pageblock_nr_pages) {
+		struct page *page = pfn_to_online_page(pfn);
+
+		if (page)
+			KUNIT_EXPECT_EQ(first->test, isolated, is_migrate_isolate_page(page));
+	}
+}
+
+/*
+ * Where all of a range is isolated, and where that is undone, memory blocks are passed
+ * over that are offline.
+ */
+static void isolation_passes_over_memory_that_is_offline(struct kunit *test)
+{
+	const struct offline_skippable_param *param = test->param_value;
+	const u64 size = memory_block_size_bytes();
+	struct phantom_memory *all, *first, *last;
+
+	all = phantom_memory_add(test, 3 * size);
+	first = phantom_block_at(test, all->start, all->nid);
+	last = phantom_block_at(test, all->start + 2 * size, all->nid);
+	online_skippable(first, param->online_type);
+	online_skippable(last, param->online_type);
+
+	KUNIT_EXPECT_EQ(test, 0,
+			start_isolate_page_range(first->start_pfn, phantom_end_pfn(last),
+						 PB_ISOLATE_MODE_MEM_OFFLINE));
+	expect_both_isolated(first, last, true);
+	undo_isolate_page_range(first->start_pfn, phantom_end_pfn(last));
+	expect_both_isolated(first, last, false);
+}
+
 static void offline_sections(void *arg)
 {
 	struct phantom_memory *ph = arg;
@@ -1058,6 +1098,7 @@ static void threads_of_node_run_while_it_has_memory(struct kunit *test)
 static struct kunit_case offline_skippable_blocks_cases[] = {
 	KUNIT_CASE_PARAM(first_block_is_onlined_again_if_the_second_refuses,
 			 zone_gen_params),
+	KUNIT_CASE_PARAM(isolation_passes_over_memory_that_is_offline, zone_gen_params),
 	KUNIT_CASE_PARAM(sections_go_offline_together, zone_gen_params),
 	KUNIT_CASE(memory_group_counts_present_pages),
 	KUNIT_CASE(auto_movable_policy_looks_at_memory_group),

@@ -410,6 +410,174 @@ static void refuses_other_modes_unless_zone_is_movable(struct kunit *test)
 	phantom_expect(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
 }
 
+/**
+ * struct edge_param - what is in a pageblock before one that is isolated
+ * @desc: in words
+ * @folio_across: a folio that begins with it, and is larger
+ * @free_across: a free page at its end that is larger
+ * @free_order: a free page of that order, if it is not 0
+ * @nr_free: so many free pages at its beginning
+ * @folio_order: a folio of that order, if it is not 0 ...
+ * @folio_at: ... at that offset in pages
+ * @lost_tail: and a page 7 pages further that looks like one of its pages
+ */
+struct edge_param {
+	const char *desc;
+	bool folio_across;
+	bool free_across;
+	unsigned int free_order;
+	unsigned long nr_free;
+	unsigned int folio_order;
+	unsigned long folio_at;
+	bool lost_tail;
+};
+
+static const struct edge_param edge_params[] = {
+	{ "a folio across the edge", .folio_across = true },
+	{ "a free page across the edge", .free_across = true },
+	{ "a free page across the edge, behind another one", .free_across = true,
+	  .nr_free = LARGE_NR_PAGES },
+	{ "a free page across the edge, behind a folio", .free_across = true,
+	  .folio_order = LARGE_ORDER },
+	{ "a free page of an impossible order", .free_order = BITS_PER_LONG },
+	{ "a folio that is not aligned to its size", .folio_order = 1, .folio_at = 1 },
+	{ "a tail page of a folio that ends earlier", .folio_order = LARGE_ORDER,
+	  .lost_tail = true },
+};
+
+KUNIT_ARRAY_PARAM_DESC(edge, edge_params, desc);
+
+/* What is read without a lock may look like that. */
+static void look_free(struct phantom_memory *ph, unsigned long pfn, unsigned int order)
+{
+	struct page *page = &phantom_make_folio(ph, pfn, 0)->page;
+
+	set_page_private(page, order);
+	__SetPageBuddy(page);
+}
+
+static void look_like_tail_of(struct phantom_memory *ph, unsigned long pfn,
+			      struct folio *folio)
+{
+	struct page *page = &phantom_make_folio(ph, pfn, 0)->page;
+
+	/* This word leads to the head page, whatever its name, see compound_head(). */
+	page->lru.next = folio_page(folio, 1)->lru.next;
+}
+
+static void lay_before_edge(struct phantom_memory *ph, const struct edge_param *param,
+			    unsigned long pfn)
+{
+	struct folio *folio;
+
+	if (param->folio_across)
+		phantom_make_folio(ph, pfn, pageblock_order + 1);
+	if (param->free_across)
+		look_free(ph, pfn + pageblock_nr_pages - 1, 1);
+	if (param->free_order)
+		look_free(ph, pfn + 1, param->free_order);
+	phantom_set(ph, pfn, param->nr_free, PHANTOM_FREE);
+	if (!param->folio_order)
+		return;
+	folio = phantom_make_folio(ph, pfn + param->folio_at, param->folio_order);
+	if (param->lost_tail)
+		look_like_tail_of(ph, pfn + 7, folio);
+}
+
+/*
+ * A pageblock cannot be isolated while a page begins before it that might extend
+ * into it, and stays as it was.
+ *
+ * Half of a page would be isolated then, and half of it would not when it is
+ * freed.
+ */
+static void refuses_pageblock_that_a_page_extends_into(struct kunit *test)
+{
+	const struct edge_param *param = test->param_value;
+	struct phantom_memory *ph = phantom_memory_get(test);
+	unsigned long pfn, edge;
+
+	if (MAX_PAGE_ORDER == pageblock_order)
+		kunit_skip(test, "pageblocks are as large as free pages are");
+	if (!FOLIO_SIZE_IS_CHECKED && !param->folio_across)
+		kunit_skip(test, "isolation trusts the size of a page");
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
+	edge = pfn + pageblock_nr_pages;
+	if (edge + pageblock_nr_pages > phantom_end_pfn(ph))
+		kunit_skip(test, "two pageblocks that may be a page do not fit");
+
+	KUNIT_EXPECT_EQ(test, 0, start_isolate_page_range(edge, edge + 1, MODE_OFFLINE));
+	undo_isolate_page_range(edge, edge + 1);
+
+	lay_before_edge(ph, param, pfn);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			start_isolate_page_range(edge, edge + 1, MODE_OFFLINE));
+	phantom_expect_isolated(ph, 0);
+}
+
+/*
+ * A pageblock in the middle of a gigantic hugetlb folio can be isolated.
+ *
+ * The folio is migrated then, or dissolved: see alloc_contig_range().
+ */
+static void pageblock_of_a_gigantic_folio_is_isolated(struct kunit *test)
+{
+	const unsigned int order = MAX_PAGE_ORDER + 1;
+	struct phantom_memory *ph = phantom_memory_get(test);
+	unsigned long pfn;
+
+	if (order > MAX_FOLIO_ORDER)
+		kunit_skip(test, "there are no gigantic folios");
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	if (!IS_ALIGNED(ph->start_pfn, 1UL << order))
+		kunit_skip(test, "the memory is not aligned to a folio of order %u", order);
+	phantom_make_hugetlb_folio(ph, ph->start_pfn, order);
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += pageblock_nr_pages) {
+		KUNIT_EXPECT_EQ(test, 0, start_isolate_page_range(pfn, pfn + 1, MODE_OFFLINE));
+		KUNIT_EXPECT_TRUE(test, is_migrate_isolate_page(pfn_to_page(pfn)));
+		KUNIT_EXPECT_EQ(test, 1, ph->zone->nr_isolate_pageblock);
+		undo_isolate_page_range(pfn, pfn + 1);
+		phantom_expect_isolated(ph, 0);
+	}
+}
+
+/*
+ * A free page of two pageblocks or more is split if one of its pageblocks is isolated,
+ * and whole again if that is undone.
+ */
+static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *test)
+{
+	const unsigned long nr_pages = MAX_ORDER_NR_PAGES;
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const unsigned long pfn = ALIGN(ph->start_pfn, nr_pages);
+	struct page *page = pfn_to_page(pfn);
+	unsigned long last = pfn + nr_pages - pageblock_nr_pages;
+	unsigned long at;
+
+	if (MAX_PAGE_ORDER == pageblock_order)
+		kunit_skip(test, "pageblocks are as large as free pages are");
+	if (pfn + nr_pages > phantom_end_pfn(ph))
+		kunit_skip(test, "a free page of the largest order does not fit");
+	phantom_set(ph, pfn, nr_pages, PHANTOM_FREE);
+	if (!phantom_guarded(ph))
+		kunit_skip(test, "others may allocate free pages of %s", ph->zone->name);
+	KUNIT_ASSERT_TRUE(test, PageBuddy(page));
+	KUNIT_ASSERT_EQ(test, MAX_PAGE_ORDER, buddy_order(page));
+
+	for (at = pfn; at <= last; at += last - pfn) {
+		KUNIT_EXPECT_EQ(test, 0,
+				start_isolate_page_range(at, at + 1, MODE_OFFLINE));
+		KUNIT_EXPECT_TRUE(test, PageBuddy(pfn_to_page(at)));
+		KUNIT_EXPECT_EQ(test, pageblock_order, buddy_order(pfn_to_page(at)));
+		KUNIT_EXPECT_EQ(test, nr_pages, phantom_nr_free(ph));
+		undo_isolate_page_range(at, at + 1);
+		phantom_expect_isolated(ph, 0);
+		KUNIT_EXPECT_TRUE(test, PageBuddy(page));
+		KUNIT_EXPECT_EQ(test, MAX_PAGE_ORDER, buddy_order(page));
+	}
+}
+
 /*
  * alloc_contig_range() over skippable pages fails with -EBUSY and does not
  * change them.
@@ -755,6 +923,9 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 			 other_mode_gen_params),
 	KUNIT_CASE_PARAM(contiguous_allocation_fails_over_skippable_pages,
 			 zone_gen_params),
+	KUNIT_CASE_PARAM(refuses_pageblock_that_a_page_extends_into, edge_gen_params),
+	KUNIT_CASE(pageblock_of_a_gigantic_folio_is_isolated),
+	KUNIT_CASE_PARAM(undoing_isolation_of_a_pageblock_merges_free_pages, zone_gen_params),
 	KUNIT_CASE_PARAM(skippable_page_is_movable_for_offlining_only,
 			 kernel_count_gen_params),
 	KUNIT_CASE_PARAM(nonskippable_page_is_unmovable, kernel_count_gen_params),
@@ -813,6 +984,25 @@ static void accepts_free_and_skippable_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 	phantom_set(ph, ph->start_pfn, 1, PHANTOM_FREE);
 	phantom_set(ph, phantom_end_pfn(ph) - 1, 1, PHANTOM_FREE);
+	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
+}
+
+/*
+ * test_pages_isolated() refuses a range of which a pageblock, whichever, is not
+ * isolated.
+ */
+static void refuses_pageblock_that_is_not_isolated(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_isolated(test);
+	unsigned long pfn;
+
+	for (pfn = ph->start_pfn; pfn < phantom_end_pfn(ph); pfn += pageblock_nr_pages) {
+		undo_isolate_page_range(pfn, pfn + pageblock_nr_pages);
+		KUNIT_EXPECT_EQ(test, -EBUSY, test_phantom_isolated(ph, MODE_OFFLINE));
+		KUNIT_ASSERT_EQ(test, 0,
+				start_isolate_page_range(pfn, pfn + pageblock_nr_pages,
+							 MODE_OFFLINE));
+	}
 	KUNIT_EXPECT_EQ(test, 0, test_phantom_isolated(ph, MODE_OFFLINE));
 }
 
@@ -931,6 +1121,7 @@ static void test_isolated_ignores_the_bit_on_other_pages(struct kunit *test)
 
 static struct kunit_case offline_skippable_test_isolated_cases[] = {
 	KUNIT_CASE_PARAM(accepts_free_and_skippable_pages, zone_gen_params),
+	KUNIT_CASE_PARAM(refuses_pageblock_that_is_not_isolated, zone_gen_params),
 	KUNIT_CASE_PARAM(accepts_skippable_page_with_any_count, count_gen_params),
 	KUNIT_CASE_PARAM(refuses_nonskippable_page_with_any_count,
 			 count_gen_params),
