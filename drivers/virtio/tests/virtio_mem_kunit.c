@@ -177,6 +177,16 @@ static void shrinking_to_nothing_removes_memory_blocks(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
 }
 
+/* virtio-mem unplugs each memory block with a single request if all of it is to go. */
+static void memory_blocks_are_unplugged_at_once(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2, 2 * VMT_MB);
+
+	vmt_resize(vmt, 0);
+	vmt_expect_plugged(vmt, 0);
+	KUNIT_EXPECT_EQ(test, 2, vmt->dev.nr_requests[VIRTIO_MEM_REQ_UNPLUG]);
+}
+
 /*
  * virtio-mem unplugs no sub-block with a page in use, but another sub-block
  * instead.
@@ -271,6 +281,28 @@ static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 	vmt_resize(vmt, 2 * VMT_MB - 2 * VMT_SB);
 	vmt_expect_plugged(vmt, 2 * VMT_MB - 2 * VMT_SB);
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
+}
+
+/*
+ * Of memory blocks that are partially plugged, virtio-mem unplugs sub-blocks of those in
+ * ZONE_MOVABLE first.
+ */
+static void partial_movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
+{
+	struct vmt *vmt;
+
+	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, VMT_MB + VMT_MB / 2);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
+	/* While it is offline, the first memory block is the first to shrink. */
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_resize(vmt, VMT_MB + VMT_MB / 2 - VMT_SB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, MMOP_ONLINE_MOVABLE));
+
+	vmt_resize(vmt, VMT_MB + VMT_MB / 2 - 2 * VMT_SB);
+	vmt_expect_plugged(vmt, VMT_MB + VMT_MB / 2 - 2 * VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB, VMT_MB / 2, PHANTOM_FREE);
 }
 
 /*
@@ -382,12 +414,14 @@ static struct kunit_case virtio_mem_sbm_cases[] = {
 	KUNIT_CASE(probe_first_unplugs_what_was_left_plugged),
 	KUNIT_CASE(partially_plugged_block_survives_200_rounds),
 	KUNIT_CASE(shrinking_to_nothing_removes_memory_blocks),
+	KUNIT_CASE(memory_blocks_are_unplugged_at_once),
 	KUNIT_CASE_PARAM(busy_subblock_stays_plugged, zone_gen_params),
 	KUNIT_CASE(memory_block_is_removed_after_its_last_busy_subblock),
 	KUNIT_CASE(offline_block_is_resized),
 	KUNIT_CASE(offline_block_is_removed_once_unplugged),
 	KUNIT_CASE(offline_blocks_shrink_before_online_ones),
 	KUNIT_CASE(movable_blocks_shrink_before_kernel_blocks),
+	KUNIT_CASE(partial_movable_blocks_shrink_before_kernel_blocks),
 	KUNIT_CASE(notifiers_see_skippable_pages_with_count_1),
 	KUNIT_CASE(offlining_vetoed_before_the_driver_changes_nothing),
 	KUNIT_CASE(offlining_vetoed_after_the_driver_changes_nothing),
