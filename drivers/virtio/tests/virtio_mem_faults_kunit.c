@@ -101,6 +101,37 @@ static void probe_fails_cleanly_without_memory(struct kunit *test)
 	vmt_expect_plugged(vmt, VMT_SB);
 }
 
+/*
+ * Whichever allocation fails before virtio-mem requests the first memory it plugs, it
+ * requests nothing, and plugs what it should when it tries again.
+ *
+ * What it remembers about memory blocks and sub-blocks is allocated then.
+ */
+static void first_memory_block_waits_for_memory(struct kunit *test)
+{
+	struct vmt *vmt = vmt_new_faulty(test, MMOP_OFFLINE, 1, VMT_SB);
+	unsigned int nth, nr_waited = 0;
+	u64 plugged = VMT_SB;
+
+	vmt->dev.config_read = arm_fault_in_worker;
+	/* Other cases have allocations fail once there was a request. */
+	for (nth = 1; plugged == VMT_SB; nth++) {
+		vmt_bind(vmt, 0);
+		virtio_mem_device_except(&vmt->dev, NULL);
+		fault.nth = nth;
+		vmt_resize(vmt, VMT_SB);
+		KUNIT_ASSERT_TRUE(test, fault_was_injected(test, 1));
+		if (!vmt->dev.nr_since) {
+			nr_waited++;
+			vmt_expect_plugged(vmt, 0);
+			vmt_expire_retry_timer(vmt);
+		}
+		plugged = virtio_mem_device_plugged_size(&vmt->dev);
+		vmt_remove(vmt);
+	}
+	KUNIT_EXPECT_GE(test, nr_waited, 2);
+}
+
 /* Resize @vmt while the nth allocation fails. Return whether there was one. */
 static bool resize_faulty(struct vmt *vmt, u64 size, unsigned int nth)
 {
@@ -258,6 +289,7 @@ static void resizing_by_big_block_recovers_without_memory(struct kunit *test)
 
 static struct kunit_case virtio_mem_faults_cases[] = {
 	KUNIT_CASE(probe_fails_cleanly_without_memory),
+	KUNIT_CASE(first_memory_block_waits_for_memory),
 	KUNIT_CASE(resizing_memory_block_recovers_without_memory),
 	KUNIT_CASE(resizing_by_memory_block_recovers_without_memory),
 	KUNIT_CASE(memory_that_cannot_be_added_is_unplugged_later),
