@@ -419,7 +419,8 @@ static void refuses_other_modes_unless_zone_is_movable(struct kunit *test)
  * @nr_free: so many free pages at its beginning
  * @folio_order: a folio of that order, if it is not 0 ...
  * @folio_at: ... at that offset in pages
- * @lost_tail: and a page 7 pages further that looks like one of its pages
+ * @lost_tail: and so many pages further a page that looks like one of its pages,
+ *	if it is not 0
  */
 struct edge_param {
 	const char *desc;
@@ -429,7 +430,7 @@ struct edge_param {
 	unsigned long nr_free;
 	unsigned int folio_order;
 	unsigned long folio_at;
-	bool lost_tail;
+	unsigned long lost_tail;
 };
 
 static const struct edge_param edge_params[] = {
@@ -441,8 +442,10 @@ static const struct edge_param edge_params[] = {
 	  .folio_order = LARGE_ORDER },
 	{ "a free page of an impossible order", .free_order = BITS_PER_LONG },
 	{ "a folio that is not aligned to its size", .folio_order = 1, .folio_at = 1 },
-	{ "a tail page of a folio that ends earlier", .folio_order = LARGE_ORDER,
-	  .lost_tail = true },
+	{ "a tail page beyond the end of its folio", .folio_order = LARGE_ORDER,
+	  .lost_tail = LARGE_NR_PAGES + 1 },
+	{ "a tail page far beyond the end of its folio", .folio_order = LARGE_ORDER,
+	  .lost_tail = 2 * LARGE_NR_PAGES - 1 },
 };
 
 KUNIT_ARRAY_PARAM_DESC(edge, edge_params, desc);
@@ -481,7 +484,7 @@ static void lay_before_edge(struct phantom_memory *ph, const struct edge_param *
 		return;
 	folio = phantom_make_folio(ph, pfn + param->folio_at, param->folio_order);
 	if (param->lost_tail)
-		look_like_tail_of(ph, pfn + 7, folio);
+		look_like_tail_of(ph, pfn + param->lost_tail, folio);
 }
 
 /*
@@ -576,6 +579,30 @@ static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *tes
 		KUNIT_EXPECT_TRUE(test, PageBuddy(page));
 		KUNIT_EXPECT_EQ(test, MAX_PAGE_ORDER, buddy_order(page));
 	}
+}
+
+/*
+ * A page in use is not taken for a free one of the order that is in page->private when
+ * isolation is undone.
+ */
+static void undoing_isolation_ignores_private_of_page_in_use(struct kunit *test)
+{
+	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
+	const unsigned long pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
+	struct page *page = pfn_to_page(pfn);
+
+	if (MAX_PAGE_ORDER == pageblock_order)
+		kunit_skip(test, "pageblocks are as large as free pages are");
+	/* Its buddy would be the free pageblock behind it. */
+	phantom_set(ph, pfn + pageblock_nr_pages, pageblock_nr_pages, PHANTOM_FREE);
+	set_page_private(page, pageblock_order);
+	KUNIT_EXPECT_EQ(test, 0, start_isolate_page_range(pfn, pfn + 1, MODE_OFFLINE));
+	undo_isolate_page_range(pfn, pfn + 1);
+	KUNIT_EXPECT_EQ(test, pageblock_order, page_private(page));
+	set_page_private(page, 0);
+	phantom_expect(ph, pfn, pageblock_nr_pages, PHANTOM_SKIPPABLE);
+	phantom_expect(ph, pfn + pageblock_nr_pages, pageblock_nr_pages, PHANTOM_FREE);
+	phantom_expect_isolated(ph, 0);
 }
 
 /*
@@ -925,6 +952,7 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(refuses_pageblock_that_a_page_extends_into, edge_gen_params),
 	KUNIT_CASE(pageblock_of_a_gigantic_folio_is_isolated),
+	KUNIT_CASE_PARAM(undoing_isolation_ignores_private_of_page_in_use, zone_gen_params),
 	KUNIT_CASE_PARAM(undoing_isolation_of_a_pageblock_merges_free_pages, zone_gen_params),
 	KUNIT_CASE_PARAM(skippable_page_is_movable_for_offlining_only,
 			 kernel_count_gen_params),
