@@ -5,12 +5,14 @@ Each row has a kernel, which is built once, and boots; its verdict is that of
 `suite kunit`. Rows whose compiler or QEMU is not installed are left out, and
 named. Results are kept as they come: cut short, the same command goes on from
 there. build/results/matrix/ has them as JSON and as a page, and the console
-of each row.
+of each row. With --least-memory, rows that pass are booted again with less
+memory, as long as all cases that passed still do.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from typing import Dict, List
 
@@ -22,6 +24,7 @@ from guest import arguments
 from guest.requirements import for_kernels, require
 from guest.setup import Setup
 from matrix.campaign import FOLDER, Matrix, lacking
+from matrix.memory import is_free, least
 from matrix.page import page
 from matrix.result import Result, as_json, exit_code, summary
 from matrix.rows import ROWS, Row, matching
@@ -34,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="print the rows, and run none")
     parser.add_argument("--again", action="store_true",
                         help="run rows again that have a result already")
+    parser.add_argument("--least-memory", action="store_true",
+                        help="find the least memory of the guest with which a row passes")
     arguments.add_install(parser)
 
 
@@ -54,6 +59,10 @@ def main(args: argparse.Namespace) -> Exit:
             result(one.line())
             _save(matrix, found)
         results = matrix.run(here, args.again, tell)
+        for one in results if args.least_memory else ():
+            if one.code is Exit.OK and is_free(one.row):
+                least(one, lambda row: matrix.run([row])[0])
+        _save(matrix, found)
     for line in (line for one in results for line in one.complaint()):
         result(line)
     result(f"{summary(results)}; see {os.path.relpath(FOLDER / 'index.html')}")
@@ -69,7 +78,8 @@ def _is_here(row: Row) -> bool:
 
 def _save(matrix: Matrix, found: Dict[Row, Result]) -> None:
     """All that is known, also of rows that were not asked for this time."""
-    told: List[Result] = [one for row in ROWS for one in [found.get(row) or matrix.known(row)]
-                          if one]
+    told: List[Result] = [
+        dataclasses.replace(one, least=least(one, matrix.known) if is_free(row) else None)
+        for row in ROWS for one in [found.get(row) or matrix.known(row)] if one]
     write(FOLDER / "report.json", as_json(told))
     write(FOLDER / "index.html", page(told).encode())

@@ -54,13 +54,14 @@ def _row(result: Result, suites: Sequence[str]) -> str:
             f"{'<br>' if more else ''}{_text(more)}</small></th>"
             f'<td class="{kind}">{_text(result.code.word)}</td><td>{passed}</td><td>{failed}</td>'
             f"<td>{skipped}</td><td>{result.built:.0f}</td><td>{result.booted:.1f}</td>"
-            f"<td>{result.guest:.1f}</td>{cells}</tr>")
+            f"<td>{result.guest:.1f}</td><td>{result.least or ''}</td>{cells}</tr>")
 
 
 def _grid(results: Sequence[Result]) -> str:
     suites = list(dict.fromkeys(suite.name for result in results for suite in result.suites))
     heads = "".join(f"<th>{words}</th>" for words in (
-        "verdict", "passed", "failed", "skipped", "build, s", "boot, s", "guest's clock, s"))
+        "verdict", "passed", "failed", "skipped", "build, s", "boot, s", "guest's clock, s",
+        "least memory, MiB"))
     names = "".join(f'<th><span class="suite">{_text(name)}</span></th>' for name in suites)
     rows = "\n".join(_row(result, suites) for result in results)
     return (f'<div><table class="grid"><tr><th class="row">row</th>{heads}{names}</tr>\n'

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from base.outcome import Exit
 from base.progress import seconds
@@ -43,6 +43,7 @@ class Result:
     built: float = 0.0  # seconds that the build took
     booted: float = 0.0  # ... and the boot
     guest: float = 0.0  # ... of these by the guest's own clock
+    least: Optional[int] = None  # MiB of memory with which it passes, if that is known
 
     @classmethod
     def ran(cls, row: Row, verdict: Verdict, found: Sequence[Suite], log: str,
