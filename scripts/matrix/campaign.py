@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from base.process import end_children, run
 from guest import boot, kvm
 from guest import build as kernels
 from guest.requirements import for_kernels, missing
+from guest.setup import MACHINES
 from guest.verdict import suites
 from matrix.result import Result
 from matrix.rows import Row, sample
@@ -51,7 +53,13 @@ class Built:
 
 def lacking(row: Row) -> List[str]:
     """The programs without which a row cannot be run on this machine."""
-    return [need.name for need in missing(for_kernels(row.setup)) if need.needed]
+    names = [need.name for need in missing(for_kernels(row.setup)) if need.needed]
+    if not names and row.arch in MACHINES:
+        qemu = f"qemu-system-{MACHINES[row.arch].qemu}"
+        found = re.search(r"version (\d+)\.(\d+)", _version(qemu))
+        if found and tuple(map(int, found.groups())) < row.since:
+            names.append("{} {}.{}".format(qemu, *row.since))
+    return names
 
 
 def build(job: Job) -> Union[Built, Result]:
@@ -163,8 +171,8 @@ class Matrix:
 
 
 @functools.lru_cache(maxsize=None)
-def _version(compiler: str) -> str:
-    return run([compiler, "--version"]).stdout if shutil.which(compiler) else ""
+def _version(program: str) -> str:
+    return run([program, "--version"]).stdout if shutil.which(program) else ""
 
 
 def _context() -> str:

@@ -126,3 +126,16 @@ class MatrixTest(fixture.Case):
         assert known
         self.assertEqual(known.code, Exit.OK)
         self.assertIsNone(made.known(Row("c")))
+
+    def test_a_row_may_lack_a_program_or_a_newer_qemu(self) -> None:
+        need = SimpleNamespace(name="aarch64-linux-gnu-gcc", needed=True)
+        row = Row("a", arch="arm64", since=(8, 0))
+        with mock.patch.object(campaign, "missing", lambda _: [need]):
+            self.assertEqual(campaign.lacking(row), ["aarch64-linux-gnu-gcc"])
+        for version, lacked in (("7.2.22 (Debian 1:7.2)", ["qemu-system-aarch64 8.0"]),
+                                ("8.0.0", []), ("10.1.2", [])):
+            with mock.patch.object(campaign, "missing", lambda _: []), \
+                    mock.patch.object(campaign, "_version",
+                                      lambda _, said=version: f"QEMU emulator version {said}\n"):
+                self.assertEqual(campaign.lacking(row), lacked)
+                self.assertEqual(campaign.lacking(Row("b", arch="arm64")), [])
