@@ -500,7 +500,7 @@ static void refuses_pageblock_that_a_page_extends_into(struct kunit *test)
 	struct phantom_memory *ph = phantom_memory_get(test);
 	unsigned long pfn, edge;
 
-	if (MAX_PAGE_ORDER == pageblock_order)
+	if (pageblock_order == MAX_PAGE_ORDER)
 		kunit_skip(test, "pageblocks are as large as free pages are");
 	if (!FOLIO_SIZE_IS_CHECKED && !param->folio_across)
 		kunit_skip(test, "isolation trusts the size of a page");
@@ -558,7 +558,7 @@ static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *tes
 	unsigned long last = pfn + nr_pages - pageblock_nr_pages;
 	unsigned long at;
 
-	if (MAX_PAGE_ORDER == pageblock_order)
+	if (pageblock_order == MAX_PAGE_ORDER)
 		kunit_skip(test, "pageblocks are as large as free pages are");
 	if (pfn + nr_pages > phantom_end_pfn(ph))
 		kunit_skip(test, "a free page of the largest order does not fit");
@@ -591,7 +591,7 @@ static void undoing_isolation_ignores_private_of_page_in_use(struct kunit *test)
 	const unsigned long pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
 	struct page *page = pfn_to_page(pfn);
 
-	if (MAX_PAGE_ORDER == pageblock_order)
+	if (pageblock_order == MAX_PAGE_ORDER)
 		kunit_skip(test, "pageblocks are as large as free pages are");
 	/* Its buddy would be the free pageblock behind it. */
 	phantom_set(ph, pfn + pageblock_nr_pages, pageblock_nr_pages, PHANTOM_FREE);

@@ -306,6 +306,65 @@ static void partial_movable_blocks_shrink_before_kernel_blocks(struct kunit *tes
 }
 
 /*
+ * A memory block in ZONE_MOVABLE that has shrunk before is still among those that shrink
+ * first.
+ */
+static void movable_blocks_shrink_on_before_kernel_blocks(struct kunit *test)
+{
+	struct vmt *vmt;
+
+	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, 2 * VMT_MB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
+	vmt_resize(vmt, 2 * VMT_MB - VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
+	/* Both are partially plugged then. */
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	vmt_resize(vmt, 2 * VMT_MB - 2 * VMT_SB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
+
+	vmt_resize(vmt, 2 * VMT_MB - 3 * VMT_SB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB - 3 * VMT_SB);
+	vmt_expect_pages(vmt, VMT_MB, VMT_MB - VMT_SB, PHANTOM_FREE);
+}
+
+/* A memory block that is completely plugged again is not among those that shrink first. */
+static void block_that_has_grown_again_is_not_the_first_to_shrink(struct kunit *test)
+{
+	const enum mmop online_type = vmt_any_zone();
+	struct vmt *vmt = vmt_probe(test, online_type, 2, 2 * VMT_MB);
+
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_resize(vmt, 2 * VMT_MB - VMT_SB);
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 0, online_type));
+	vmt_resize(vmt, 2 * VMT_MB);
+	vmt_resize(vmt, 2 * VMT_MB - VMT_SB);
+	vmt_expect_plugged(vmt, 2 * VMT_MB - VMT_SB);
+	vmt_expect_pages(vmt, 0, VMT_MB, PHANTOM_FREE);
+}
+
+/*
+ * An offline memory block is completely plugged before another one is added, even if what
+ * it lacks is in several places.
+ */
+static void offline_block_is_filled_before_another_is_added(struct kunit *test)
+{
+	struct vmt *vmt = vmt_probe(test, vmt_any_zone(), 2, VMT_MB);
+	struct page *page;
+
+	if (VMT_MB < 3 * VMT_SB)
+		kunit_skip(test, "a memory block has but two sub-blocks");
+	page = vmt_use_page(vmt, VMT_MB - VMT_SB - 1);
+	vmt_resize(vmt, VMT_MB - 2 * VMT_SB);
+	vmt_stop_using_page(vmt, page);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
+	vmt_resize(vmt, VMT_MB);
+	vmt_expect_plugged(vmt, VMT_MB);
+	KUNIT_EXPECT_FALSE(test, vmt_is_present(vmt, 1));
+}
+
+/*
  * Memory notifiers that are called before and after that of virtio-mem see
  * unplugged pages that are skippable and have a reference count of 1.
  */
@@ -422,6 +481,9 @@ static struct kunit_case virtio_mem_sbm_cases[] = {
 	KUNIT_CASE(offline_blocks_shrink_before_online_ones),
 	KUNIT_CASE(movable_blocks_shrink_before_kernel_blocks),
 	KUNIT_CASE(partial_movable_blocks_shrink_before_kernel_blocks),
+	KUNIT_CASE(movable_blocks_shrink_on_before_kernel_blocks),
+	KUNIT_CASE(block_that_has_grown_again_is_not_the_first_to_shrink),
+	KUNIT_CASE(offline_block_is_filled_before_another_is_added),
 	KUNIT_CASE(notifiers_see_skippable_pages_with_count_1),
 	KUNIT_CASE(offlining_vetoed_before_the_driver_changes_nothing),
 	KUNIT_CASE(offlining_vetoed_after_the_driver_changes_nothing),
