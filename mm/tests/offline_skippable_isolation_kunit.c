@@ -552,19 +552,20 @@ static void pageblock_of_a_gigantic_folio_is_isolated(struct kunit *test)
 static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *test)
 {
 	const unsigned long nr_pages = MAX_ORDER_NR_PAGES;
-	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	const unsigned long pfn = ALIGN(ph->start_pfn, nr_pages);
-	struct page *page = pfn_to_page(pfn);
-	unsigned long last = pfn + nr_pages - pageblock_nr_pages;
-	unsigned long at;
+	struct phantom_memory *ph = phantom_memory_get(test);
+	unsigned long pfn, last, at;
+	struct page *page;
 
 	if (pageblock_order == MAX_PAGE_ORDER)
 		kunit_skip(test, "pageblocks are as large as free pages are");
+	/* In other zones, somebody else might allocate the free page. */
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	pfn = ALIGN(ph->start_pfn, nr_pages);
+	last = pfn + nr_pages - pageblock_nr_pages;
 	if (pfn + nr_pages > phantom_end_pfn(ph))
 		kunit_skip(test, "a free page of the largest order does not fit");
 	phantom_set(ph, pfn, nr_pages, PHANTOM_FREE);
-	if (!phantom_guarded(ph))
-		kunit_skip(test, "others may allocate free pages of %s", ph->zone->name);
+	page = pfn_to_page(pfn);
 	KUNIT_ASSERT_TRUE(test, PageBuddy(page));
 	KUNIT_ASSERT_EQ(test, MAX_PAGE_ORDER, buddy_order(page));
 
@@ -587,12 +588,18 @@ static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *tes
  */
 static void undoing_isolation_ignores_private_of_page_in_use(struct kunit *test)
 {
-	struct phantom_memory *ph = phantom_online_as(test, PHANTOM_SKIPPABLE);
-	const unsigned long pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
-	struct page *page = pfn_to_page(pfn);
+	struct phantom_memory *ph = phantom_memory_get(test);
+	unsigned long pfn;
+	struct page *page;
 
 	if (pageblock_order == MAX_PAGE_ORDER)
 		kunit_skip(test, "pageblocks are as large as free pages are");
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
+	pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
+	if (pfn + 2 * pageblock_nr_pages > phantom_end_pfn(ph))
+		kunit_skip(test, "two pageblocks that may be a page do not fit");
+	page = pfn_to_page(pfn);
 	/* Its buddy would be the free pageblock behind it. */
 	phantom_set(ph, pfn + pageblock_nr_pages, pageblock_nr_pages, PHANTOM_FREE);
 	set_page_private(page, pageblock_order);
@@ -952,8 +959,8 @@ static struct kunit_case offline_skippable_isolation_cases[] = {
 			 zone_gen_params),
 	KUNIT_CASE_PARAM(refuses_pageblock_that_a_page_extends_into, edge_gen_params),
 	KUNIT_CASE(pageblock_of_a_gigantic_folio_is_isolated),
-	KUNIT_CASE_PARAM(undoing_isolation_ignores_private_of_page_in_use, zone_gen_params),
-	KUNIT_CASE_PARAM(undoing_isolation_of_a_pageblock_merges_free_pages, zone_gen_params),
+	KUNIT_CASE(undoing_isolation_ignores_private_of_page_in_use),
+	KUNIT_CASE(undoing_isolation_of_a_pageblock_merges_free_pages),
 	KUNIT_CASE_PARAM(skippable_page_is_movable_for_offlining_only,
 			 kernel_count_gen_params),
 	KUNIT_CASE_PARAM(nonskippable_page_is_unmovable, kernel_count_gen_params),

@@ -601,7 +601,7 @@ static void close_file(void *file)
 	fput(file);
 }
 
-/* Create a file without contents, for its page cache, which is not reclaimed. */
+/* Create a file without contents, for its page cache. */
 static struct address_space *
 create_mapping(struct kunit *test, const struct address_space_operations *aops)
 {
@@ -612,7 +612,6 @@ create_mapping(struct kunit *test, const struct address_space_operations *aops)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
 	file->f_mapping->a_ops = aops;
 	mapping_set_large_folios(file->f_mapping);
-	mapping_set_unevictable(file->f_mapping);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, close_file, file));
 	return file->f_mapping;
@@ -644,6 +643,8 @@ static struct folio *page_cache_add(struct kunit *test,
 	KUNIT_ASSERT_EQ(test, 0,
 			filemap_add_folio(mapping, folio, index, GFP_KERNEL));
 	folio_mark_uptodate(folio);
+	/* What is dirty, and cannot be written, is not reclaimed. */
+	folio_set_dirty(folio);
 	folio_unlock(folio);
 	folio_put(folio);
 	lru_add_drain_all();
