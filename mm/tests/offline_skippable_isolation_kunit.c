@@ -468,6 +468,23 @@ static void look_like_tail_of(struct phantom_memory *ph, unsigned long pfn,
 	page->lru.next = folio_page(folio, 1)->lru.next;
 }
 
+/*
+ * Online memory in ZONE_MOVABLE, where nobody else allocates what is free. Return the
+ * first page of a range of pageblocks that may be a single page.
+ */
+static unsigned long online_max_order_pages(struct phantom_memory *ph)
+{
+	unsigned long pfn;
+
+	if (pageblock_order == MAX_PAGE_ORDER)
+		kunit_skip(ph->test, "pageblocks are as large as free pages are");
+	phantom_online(ph, MMOP_ONLINE_MOVABLE);
+	pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
+	if (pfn + MAX_ORDER_NR_PAGES > phantom_end_pfn(ph))
+		kunit_skip(ph->test, "a free page of the largest order does not fit");
+	return pfn;
+}
+
 static void lay_before_edge(struct phantom_memory *ph, const struct edge_param *param,
 			    unsigned long pfn)
 {
@@ -500,15 +517,10 @@ static void refuses_pageblock_that_a_page_extends_into(struct kunit *test)
 	struct phantom_memory *ph = phantom_memory_get(test);
 	unsigned long pfn, edge;
 
-	if (pageblock_order == MAX_PAGE_ORDER)
-		kunit_skip(test, "pageblocks are as large as free pages are");
 	if (!FOLIO_SIZE_IS_CHECKED && !param->folio_across)
 		kunit_skip(test, "isolation trusts the size of a page");
-	phantom_online(ph, MMOP_ONLINE_MOVABLE);
-	pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
+	pfn = online_max_order_pages(ph);
 	edge = pfn + pageblock_nr_pages;
-	if (edge + pageblock_nr_pages > phantom_end_pfn(ph))
-		kunit_skip(test, "two pageblocks that may be a page do not fit");
 
 	KUNIT_EXPECT_EQ(test, 0, start_isolate_page_range(edge, edge + 1, MODE_OFFLINE));
 	undo_isolate_page_range(edge, edge + 1);
@@ -553,19 +565,12 @@ static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *tes
 {
 	const unsigned long nr_pages = MAX_ORDER_NR_PAGES;
 	struct phantom_memory *ph = phantom_memory_get(test);
-	unsigned long pfn, last, at;
-	struct page *page;
+	const unsigned long pfn = online_max_order_pages(ph);
+	const unsigned long last = pfn + nr_pages - pageblock_nr_pages;
+	struct page *page = pfn_to_page(pfn);
+	unsigned long at;
 
-	if (pageblock_order == MAX_PAGE_ORDER)
-		kunit_skip(test, "pageblocks are as large as free pages are");
-	/* In other zones, somebody else might allocate the free page. */
-	phantom_online(ph, MMOP_ONLINE_MOVABLE);
-	pfn = ALIGN(ph->start_pfn, nr_pages);
-	last = pfn + nr_pages - pageblock_nr_pages;
-	if (pfn + nr_pages > phantom_end_pfn(ph))
-		kunit_skip(test, "a free page of the largest order does not fit");
 	phantom_set(ph, pfn, nr_pages, PHANTOM_FREE);
-	page = pfn_to_page(pfn);
 	KUNIT_ASSERT_TRUE(test, PageBuddy(page));
 	KUNIT_ASSERT_EQ(test, MAX_PAGE_ORDER, buddy_order(page));
 
@@ -589,17 +594,10 @@ static void undoing_isolation_of_a_pageblock_merges_free_pages(struct kunit *tes
 static void undoing_isolation_ignores_private_of_page_in_use(struct kunit *test)
 {
 	struct phantom_memory *ph = phantom_memory_get(test);
-	unsigned long pfn;
-	struct page *page;
+	const unsigned long pfn = online_max_order_pages(ph);
+	struct page *page = pfn_to_page(pfn);
 
-	if (pageblock_order == MAX_PAGE_ORDER)
-		kunit_skip(test, "pageblocks are as large as free pages are");
-	phantom_online(ph, MMOP_ONLINE_MOVABLE);
 	phantom_set(ph, ph->start_pfn, ph->nr_pages, PHANTOM_SKIPPABLE);
-	pfn = ALIGN(ph->start_pfn, MAX_ORDER_NR_PAGES);
-	if (pfn + 2 * pageblock_nr_pages > phantom_end_pfn(ph))
-		kunit_skip(test, "two pageblocks that may be a page do not fit");
-	page = pfn_to_page(pfn);
 	/* Its buddy would be the free pageblock behind it. */
 	phantom_set(ph, pfn + pageblock_nr_pages, pageblock_nr_pages, PHANTOM_FREE);
 	set_page_private(page, pageblock_order);

@@ -266,18 +266,26 @@ static void offline_blocks_shrink_before_online_ones(struct kunit *test)
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
 }
 
+/* Probe with two memory blocks: the first one in ZONE_MOVABLE, the second one not. */
+static struct vmt *probe_movable_and_kernel_block(struct kunit *test, u64 size)
+{
+	struct vmt *vmt;
+
+	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
+	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, size);
+	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
+	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
+	return vmt;
+}
+
 /*
  * virtio-mem unplugs sub-blocks of memory blocks in ZONE_MOVABLE before those
  * in a kernel zone.
  */
 static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 {
-	struct vmt *vmt;
+	struct vmt *vmt = probe_movable_and_kernel_block(test, 2 * VMT_MB);
 
-	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
-	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, 2 * VMT_MB);
-	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
-	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
 	vmt_resize(vmt, 2 * VMT_MB - 2 * VMT_SB);
 	vmt_expect_plugged(vmt, 2 * VMT_MB - 2 * VMT_SB);
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
@@ -289,12 +297,8 @@ static void movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
  */
 static void partial_movable_blocks_shrink_before_kernel_blocks(struct kunit *test)
 {
-	struct vmt *vmt;
+	struct vmt *vmt = probe_movable_and_kernel_block(test, VMT_MB + VMT_MB / 2);
 
-	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
-	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, VMT_MB + VMT_MB / 2);
-	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
-	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
 	/* While it is offline, the first memory block is the first to shrink. */
 	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 0));
 	vmt_resize(vmt, VMT_MB + VMT_MB / 2 - VMT_SB);
@@ -311,12 +315,8 @@ static void partial_movable_blocks_shrink_before_kernel_blocks(struct kunit *tes
  */
 static void movable_blocks_shrink_on_before_kernel_blocks(struct kunit *test)
 {
-	struct vmt *vmt;
+	struct vmt *vmt = probe_movable_and_kernel_block(test, 2 * VMT_MB);
 
-	vmt_require_zone(test, MMOP_ONLINE_KERNEL);
-	vmt = vmt_probe(test, MMOP_ONLINE_MOVABLE, 2, 2 * VMT_MB);
-	KUNIT_ASSERT_EQ(test, 0, vmt_offline(vmt, 1));
-	KUNIT_ASSERT_EQ(test, 0, vmt_online(vmt, 1, MMOP_ONLINE_KERNEL));
 	vmt_resize(vmt, 2 * VMT_MB - VMT_SB);
 	vmt_expect_pages(vmt, VMT_MB, VMT_MB, PHANTOM_FREE);
 	/* Both are partially plugged then. */
