@@ -24,7 +24,7 @@ from guest import arguments
 from guest.requirements import for_kernels, require
 from guest.setup import Setup
 from matrix.campaign import FOLDER, Matrix, lacking
-from matrix.memory import is_free, least
+from matrix.memory import least
 from matrix.page import page
 from matrix.result import Result, as_json, exit_code, summary
 from matrix.rows import ROWS, Row, matching
@@ -59,10 +59,10 @@ def main(args: argparse.Namespace) -> Exit:
             result(one.line())
             _save(matrix, found)
         results = matrix.run(here, args.again, tell)
-        for one in results if args.least_memory else ():
-            if one.code is Exit.OK and is_free(one.row):
+        if args.least_memory:
+            for one in results:
                 least(one, lambda row: matrix.run([row])[0])
-        _save(matrix, found)
+            _save(matrix, found)
     for line in (line for one in results for line in one.complaint()):
         result(line)
     result(f"{summary(results)}; see {os.path.relpath(FOLDER / 'index.html')}")
@@ -79,7 +79,7 @@ def _is_here(row: Row) -> bool:
 def _save(matrix: Matrix, found: Dict[Row, Result]) -> None:
     """All that is known, also of rows that were not asked for this time."""
     told: List[Result] = [
-        dataclasses.replace(one, least=least(one, matrix.known) if is_free(row) else None)
+        dataclasses.replace(one, least=least(one, matrix.known))
         for row in ROWS for one in [found.get(row) or matrix.known(row)] if one]
     write(FOLDER / "report.json", as_json(told))
     write(FOLDER / "index.html", page(told).encode())

@@ -23,8 +23,10 @@ def is_free(row: Row) -> bool:
 def least(full: Result, look: Look) -> Optional[int]:
     """In MiB; `look` runs a row, or knows what came of it. None if nobody knows.
 
-    To be asked of rows that pass, by halves: with more memory, they do so, too.
+    It is looked for by halves: what passes does so with more memory, too.
     """
+    if full.code is not Exit.OK or not is_free(full.row):
+        return None
     sizes = [*(size for size in SIZES if size < full.row.memory), full.row.memory]
     low, high = 0, len(sizes) - 1
     while low < high:
