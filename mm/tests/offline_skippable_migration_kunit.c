@@ -651,6 +651,19 @@ static struct folio *page_cache_add(struct kunit *test,
 	return folio;
 }
 
+/* Unlike offline_pages(), do_migrate_range() does not try again. */
+static void migrate_from_lru(struct kunit *test, unsigned long start_pfn,
+			     unsigned long end_pfn)
+{
+	unsigned long pfn;
+
+	for (pfn = start_pfn; pfn < end_pfn; pfn++) {
+		if (!PageOffline(pfn_to_page(pfn)))
+			KUNIT_ASSERT_TRUE(test, wait_for_lru(pfn_folio(pfn)));
+	}
+	do_migrate_range(start_pfn, end_pfn);
+}
+
 /* Expect a folio in the page cache with its contents, at @pfn or elsewhere. */
 static void expect_in_cache(struct kunit *test, struct address_space *mapping,
 			    pgoff_t index, unsigned int order,
@@ -719,7 +732,7 @@ static void migrate_moves_movable_folio_among_skippable_pages(struct kunit *test
 
 	page_cache_add(test, mapping, 0, pages + 2, 0);
 	set_bit(PG_offline_skippable, page_flags_word(pages + 2));
-	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
+	migrate_from_lru(test, start_pfn, start_pfn + NR_REAL_PAGES);
 	KUNIT_EXPECT_FALSE(test, isolation_failure_logged_since(seq));
 	expect_still_skippable(test, pages);
 	expect_still_skippable(test, pages + 1);
@@ -740,7 +753,7 @@ static void migrate_moves_only_pages_in_its_range(struct kunit *test)
 
 	for (i = 0; i < 5; i++)
 		page_cache_add(test, mapping, i, pages + i, 0);
-	do_migrate_range(start_pfn + 1, start_pfn + 4);
+	migrate_from_lru(test, start_pfn + 1, start_pfn + 4);
 	expect_not_moved(test, mapping, 0, 0, start_pfn);
 	for (i = 1; i < 4; i++)
 		expect_moved(test, mapping, i, 0, start_pfn + i);
@@ -761,7 +774,7 @@ static void migrate_moves_large_folio_as_one(struct kunit *test)
 	page_cache_add(test, mapping, 0, pages, LARGE_ORDER);
 	page_cache_add(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
 		       0);
-	do_migrate_range(start_pfn, start_pfn + NR_REAL_PAGES);
+	migrate_from_lru(test, start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
 	/* The page right behind the large folio. */
 	expect_moved(test, mapping, LARGE_NR_PAGES, 0,
@@ -782,7 +795,7 @@ static void migrate_moves_large_folios_that_exceed_the_range(struct kunit *test)
 	page_cache_add(test, mapping, 0, pages, LARGE_ORDER);
 	page_cache_add(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
 		       LARGE_ORDER);
-	do_migrate_range(start_pfn + 1, start_pfn + LARGE_NR_PAGES + 1);
+	migrate_from_lru(test, start_pfn + 1, start_pfn + LARGE_NR_PAGES + 1);
 	expect_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
 	expect_moved(test, mapping, LARGE_NR_PAGES, LARGE_ORDER,
 		     start_pfn + LARGE_NR_PAGES);
@@ -799,11 +812,11 @@ static void migrate_puts_back_folio_that_fails_to_migrate(struct kunit *test)
 	const unsigned long start_pfn = page_to_pfn(pages);
 	struct folio *folio = page_cache_add(test, mapping, 0, pages + 2, 0);
 
+	KUNIT_ASSERT_TRUE(test, wait_for_lru(folio));
 	migrate_and_expect_log(test, start_pfn, start_pfn + NR_REAL_PAGES,
 			       "migrating pfn");
 	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
-	lru_add_drain_all();
-	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_TRUE(test, wait_for_lru(folio));
 	KUNIT_EXPECT_EQ(test, 1, folio_ref_count(folio));
 }
 
@@ -907,6 +920,7 @@ static void migrate_takes_hwpoisoned_folio_off_the_lru(struct kunit *test)
 	int count;
 
 	poison_folio(test, folio);
+	KUNIT_ASSERT_TRUE(test, wait_for_lru(folio));
 	count = folio_ref_count(folio);
 	migrate_locked_folio(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_not_moved(test, mapping, 0, 0, start_pfn + 2);
@@ -929,6 +943,7 @@ static void migrate_leaves_hwpoisoned_folio_not_on_lru_alone(struct kunit *test)
 	int count;
 
 	poison_folio(test, folio);
+	KUNIT_ASSERT_TRUE(test, wait_for_lru(folio));
 	KUNIT_ASSERT_TRUE(test, folio_isolate_lru(folio));
 	count = folio_ref_count(folio);
 	migrate_locked_folio(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
@@ -954,10 +969,11 @@ static void migrate_leaves_large_hwpoisoned_folio_alone(struct kunit *test)
 	page_cache_add(test, mapping, LARGE_NR_PAGES, pages + LARGE_NR_PAGES,
 		       0);
 	poison_folio(test, folio);
+	KUNIT_ASSERT_TRUE(test, wait_for_lru(folio));
 	count = folio_ref_count(folio);
 	migrate_locked_folio(test, folio, start_pfn, start_pfn + NR_REAL_PAGES);
 	expect_not_moved(test, mapping, 0, LARGE_ORDER, start_pfn);
-	KUNIT_EXPECT_TRUE(test, folio_test_lru(folio));
+	KUNIT_EXPECT_TRUE(test, wait_for_lru(folio));
 	KUNIT_EXPECT_EQ(test, count, folio_ref_count(folio));
 	expect_moved(test, mapping, LARGE_NR_PAGES, 0,
 		     start_pfn + LARGE_NR_PAGES);
@@ -983,8 +999,7 @@ static void migrate_unmaps_hwpoisoned_folio(struct kunit *test)
 	struct folio *folio = map_poisoned_folio(test, map_to_user(test, NULL,
 								   PAGE_SIZE));
 
-	KUNIT_ASSERT_TRUE(test, folio_test_lru(folio));
-	do_migrate_range(folio_pfn(folio), folio_pfn(folio) + 1);
+	migrate_from_lru(test, folio_pfn(folio), folio_pfn(folio) + 1);
 	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
 	KUNIT_EXPECT_FALSE(test, folio_test_lru(folio));
 	put_kept_reference(test, folio, 1);

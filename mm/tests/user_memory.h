@@ -66,6 +66,24 @@ static inline struct folio *get_mapped_folio(struct kunit *test,
 }
 
 /**
+ * wait_for_lru() - wait until a folio is on the LRU, or for a second
+ * @folio: the folio. Others, such as reclaim, may have isolated it, and put it back soon.
+ *
+ * Context: May sleep.
+ * Return: whether it is on the LRU.
+ */
+static inline bool wait_for_lru(struct folio *folio)
+{
+	int i;
+
+	for (i = 0; !folio_test_lru(folio) && i < 1000; i++) {
+		usleep_range(USEC_PER_MSEC, 2 * USEC_PER_MSEC);
+		lru_add_drain_all();
+	}
+	return folio_test_lru(folio);
+}
+
+/**
  * add_to_lru() - have a folio put on the LRU, as if it were in use
  * @test: the test case
  * @folio: the folio, which nobody has charged for
